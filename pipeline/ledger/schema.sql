@@ -1,0 +1,296 @@
+-- The ledger's tables: what has happened. One statement creates each; every column has its comment.
+-- Facts are appended. Only `live`, `segments`, `watermarks`, `leads`, `identities` and `suppressions.lifted_at` change.
+-- No keys or indexes on large tables: uniqueness is kept by moving a state in the same transaction, and tested.
+-- Personal data stands in `identities` and in `rejected.raw`, nowhere else (rules.md R22).
+
+create table meta (
+    key varchar not null,               -- schema_version | id_salt
+    value varchar not null              -- the value, as text
+);
+
+create sequence change_numbers;
+create sequence enrollment_ids;
+create sequence send_ids;
+create sequence rejected_ids;
+create sequence version_ids;
+
+-- Landing ------------------------------------------------------------------------------------------------------------
+
+create table segments (
+    segment varchar not null,           -- file name inside landing/
+    ingested_bytes bigint not null,     -- everything before this offset is in the ledger
+    ingested_at timestamptz not null    -- when the offset last moved
+);
+
+create table rejected (
+    rejected_id bigint not null,        -- serial
+    segment varchar not null,           -- landing segment that held the line
+    received_at timestamptz not null,   -- when it was received; time of ingest when the line does not say
+    source varchar,                     -- who sent it, when the line says so
+    reason varchar not null,            -- one sentence: what is wrong, and what would be right
+    raw varchar not null,               -- the line or record as received; may hold personal data
+    resolved_at timestamptz             -- set when a later run took it in
+);
+
+-- Leads --------------------------------------------------------------------------------------------------------------
+
+create table leads (
+    lead_id bigint not null,            -- random, below 2^53
+    created_at timestamptz not null,    -- when the lead came into being at its source
+    source varchar not null,            -- META | API | MANUAL | BULK | any word the source gives
+    country varchar,                    -- ISO 3166 alpha-2
+    timezone varchar,                   -- IANA name; null = unknown
+    attributes json not null,           -- allow-listed in workspace.yml; never personal data
+    origin varchar not null,            -- live | import
+    updated_at timestamptz not null,    -- last change of any field
+    change_no bigint not null           -- from change_numbers, anew at each change: enrolment rules look at what moved
+);
+
+create table identities (
+    lead_id bigint not null,            -- one row per lead
+    email varchar,                      -- lower case
+    phone varchar,                      -- + and digits
+    first_name varchar,
+    last_name varchar,
+    external_id varchar,                -- the source's own key of the lead
+    details json not null               -- other personal fields, by name: free text, sub_id, click_id
+);
+
+create table suppressions (
+    lead_id bigint not null,            -- whose
+    channel varchar,                    -- email | sms | …; null = every channel
+    sequence_id varchar,                -- only this sequence; null = the whole workspace
+    reason varchar not null,            -- unsubscribed | complained | bounced | do_not_contact
+    created_at timestamptz not null,    -- when the person or the provider said so
+    lifted_at timestamptz               -- a re-subscription lifts an unsubscribe, nothing else (R20)
+);
+
+-- Sequences ----------------------------------------------------------------------------------------------------------
+
+create table sequence_versions (
+    version_id bigint not null,         -- serial
+    sequence_id varchar not null,       -- file name without .yml
+    version varchar not null,           -- hash of steps, templates, snippets, goal (R19)
+    goal_name varchar,                  -- goal that ends an enrollment as converted
+    goal_within_seconds bigint,         -- null = no limit
+    definition json not null,           -- the compiled steps with their content; [] for imported history
+    registered_at timestamptz not null, -- when a tick first saw it
+    origin varchar not null             -- live | import
+);
+
+create table steps (
+    version_id bigint not null,         -- sequence_versions
+    step_ix smallint not null,          -- position in the flattened sequence, from 0; branches and ends included
+    step_id varchar not null,           -- id in the file
+    kind varchar not null,              -- email | sms | branch | end
+    experiment_id varchar               -- experiment on this step, if any
+);
+
+create table experiments (
+    experiment_id varchar not null,     -- for ever
+    sequence_id varchar,                -- where it runs; null for an imported experiment outside a sequence
+    step_id varchar,                    -- on which step
+    varies varchar not null,            -- content | delay
+    metric varchar not null,            -- replied | clicked | opened | goal(name) | revenue(name) | custom(name)
+    window_seconds bigint not null,     -- outcome window from assignment
+    mode varchar not null,              -- open | planned
+    planned_leads bigint,               -- planned size, all arms together; in open mode a guess that tunes the boundary
+    alpha double not null,              -- error rate of the whole experiment
+    is_auto boolean not null,           -- the engine applies the winner
+    registered_at timestamptz not null, -- when a tick or an import first saw it
+    origin varchar not null             -- live | import
+);
+
+create table arms (
+    experiment_id varchar not null,     -- experiments
+    arm varchar not null,               -- variant id; '(holdout)' for the group that is never contacted
+    role varchar not null,              -- control | treatment | held_out
+    share double not null,              -- expected share of all units, the held-out group included; sums to 1
+    delay_seconds bigint                -- for delay experiments: the arm's delay, for display and advice
+);
+
+create table assignments (
+    experiment_id varchar not null,     -- experiments
+    unit_id bigint not null,            -- lead_id
+    arm varchar not null,               -- arms
+    probability double not null,        -- with which this arm was drawn
+    assigned_at timestamptz not null,   -- time zero of the outcome window (R13)
+    enrollment_id bigint,               -- where it was drawn; null for imports without enrollments
+    reason varchar not null             -- hash | winner (after a decision, outside the analysis) | import
+);
+
+-- Enrollments --------------------------------------------------------------------------------------------------------
+
+create table enrollments (
+    enrollment_id bigint not null,      -- serial
+    lead_id bigint not null,            -- leads
+    sequence_id varchar not null,       -- sequence
+    version_id bigint not null,         -- version at enrollment (R19)
+    entry_no smallint not null,         -- 1 for the first time in this sequence
+    enrolled_at timestamptz not null,   -- when
+    enrolled_by varchar not null,       -- rule | import | hand
+    is_holdout boolean not null,        -- never contacted (R12); counted in no "enrolled" number
+    origin varchar not null             -- live | import
+);
+
+create table enrollment_ends (
+    enrollment_id bigint not null,      -- at most one row each
+    ended_at timestamptz not null,      -- when
+    status varchar not null,            -- completed | converted | exited
+    reason varchar                      -- why: goal name, replied, bounced, archived, held_out, …
+);
+
+create table enrollment_pauses (
+    enrollment_id bigint not null,      -- enrollments
+    paused_at timestamptz not null,     -- from
+    resumed_at timestamptz,             -- to; null while paused
+    reason varchar not null             -- replied, operator, …
+);
+
+create table pauses (
+    scope varchar not null,             -- sequence | everything
+    sequence_id varchar,                -- for scope sequence
+    paused_at timestamptz not null,     -- from
+    resumed_at timestamptz,             -- to; null while in force
+    reason varchar not null             -- operator's words
+);
+
+-- The narrow hot table: one row per running enrollment, all that planning reads. Ended ones leave it.
+create table live (
+    enrollment_id bigint not null,
+    lead_id bigint not null,
+    version_id bigint not null,
+    step_ix smallint not null,          -- the open step
+    status varchar not null,            -- waiting | in_flight (claimed) | paused
+    due_at timestamptz not null,        -- when the open step is due (R1, R2)
+    slot_at timestamptz not null,       -- first instant at or after due_at that calendar and limits allow, as far as known (R4)
+    anchor_at timestamptz not null,     -- when the previous step was settled, or the start
+    enrolled_at timestamptz not null,   -- start of the enrollment
+    zone varchar not null,              -- zone in which due_at was computed
+    is_holdout boolean not null,
+    is_ended boolean not null,          -- ended by an event while in flight: leaves when the send is settled
+    arm varchar,                        -- arm of a delay experiment on the open step, drawn when the previous one settled
+    send_id bigint,                     -- the open step's send once claimed, kept through retries
+    attempts smallint not null,         -- hand-over attempts begun for the open step
+    sent_mask bigint not null,          -- bit step_ix: handed over (or unknown)
+    opened_mask bigint not null,        -- bit step_ix: opened by a human
+    clicked_mask bigint not null,       -- bit step_ix: clicked by a human
+    has_replied boolean not null,       -- replied in this enrollment
+    has_converted boolean not null,     -- the lead converted with this sequence's goal since enrollment
+    count_sends smallint not null       -- contacts claimed (R10)
+);
+
+-- Sends --------------------------------------------------------------------------------------------------------------
+
+create table sends (
+    send_id bigint not null,            -- serial; one row per enrollment and step: the intent
+    enrollment_id bigint not null,
+    lead_id bigint not null,
+    version_id bigint not null,
+    step_ix smallint not null,
+    variant varchar,                    -- arm whose content was sent; null outside experiments
+    channel varchar not null,           -- email | sms
+    sender varchar not null,            -- sender's name in workspace.yml
+    claimed_at timestamptz not null,    -- first claim
+    slot_at timestamptz not null,       -- when it could first have gone: lateness = hand-over − slot_at
+    zone varchar not null,              -- zone used
+    local_on date not null,             -- calendar day in that zone (R11)
+    origin varchar not null             -- live | import
+);
+
+create table send_outcomes (
+    send_id bigint not null,            -- sends; several rows while it is retried, one final row
+    settled_at timestamptz not null,    -- when: provider's answer, or begin of an unknown one
+    status varchar not null,            -- handed_over | retry | refused | unknown | withdrawn (before hand-over)
+    reason varchar,                     -- provider's words (no addresses), or unsubscribed, paused, ended, …
+    attempt smallint not null,          -- which attempt this was, from 1; 0 when withdrawn
+    message_id varchar,                 -- Message-ID or the provider's id
+    next_attempt_at timestamptz         -- for retry
+);
+
+-- One row per decision about a planned step. The outcome of a claim is that of its send's latest outcome: see the view `why_outcomes`.
+create table why (
+    planned_at timestamptz not null,    -- the tick
+    enrollment_id bigint not null,
+    version_id bigint not null,
+    step_ix smallint not null,
+    outcome varchar not null,           -- claimed | postponed | skipped | held_out
+    reason varchar,                     -- condition, late, window, unsubscribed, no_address, cap, …
+    until_at timestamptz,               -- for postponed: the next slot
+    send_id bigint,                     -- for claimed
+    attempt smallint                    -- for claimed: number of the claim, from 1
+);
+
+-- Events -------------------------------------------------------------------------------------------------------------
+
+create table events (
+    event_id bigint not null,           -- hash of source and key: duplicates have the same
+    kind varchar not null,              -- vocabulary of design.md section 4
+    name varchar,                       -- goal of a conversion, name of a custom event
+    occurred_at timestamptz not null,   -- when it happened
+    received_at timestamptz not null,   -- when we were told
+    lead_id bigint not null,
+    enrollment_id bigint,               -- when the event is tied to a message
+    send_id bigint,                     -- when the event is tied to a message
+    step_ix smallint,                   -- step of that message
+    url varchar,                        -- target of a click
+    value decimal(18, 4),               -- money of a conversion
+    currency varchar,                   -- ISO 4217
+    agent varchar,                      -- user agent, for the verdict
+    network varchar,                    -- coarse network (/24, /48) as a keyed hash, for the verdict
+    verdict varchar not null,           -- human | uncertain | machine
+    verdict_version smallint not null,  -- version of the classifier
+    source varchar not null,            -- tracker | webhook:<name> | import:<name> | operator
+    origin varchar not null             -- live | import
+);
+
+-- Opens and clicks wait here until the burst around them can be judged (R5); then they reach the masks of `live`.
+create table engagement_pending (
+    event_id bigint not null,
+    enrollment_id bigint not null,
+    step_ix smallint not null,
+    kind varchar not null,              -- opened | clicked
+    received_at timestamptz not null
+);
+
+create table watermarks (
+    name varchar not null,              -- enroll:<sequence_id>
+    fingerprint varchar not null,       -- of the rule: another rule looks at everybody again
+    change_no bigint not null           -- leads up to here were looked at
+);
+
+-- Looks and decisions ------------------------------------------------------------------------------------------------
+
+create table looks (
+    experiment_id varchar not null,     -- one row per experiment and workspace day (R15, R23)
+    looked_on date not null,            -- workspace day
+    looked_at timestamptz not null,     -- moment of the facts
+    state varchar not null,             -- collecting | running | winner | either_of | no_difference | harmful | invalid
+    winner varchar,                     -- arm
+    reason varchar not null,            -- in words
+    evidence json not null,             -- everything needed to recompute the decision, boundary state included
+    applied_at timestamptz              -- when the winner was applied, for automatic ones
+);
+
+create table jobs (
+    job varchar not null,               -- tick | refresh
+    started_at timestamptz not null,    -- moment of the facts (the virtual clock in a simulation)
+    seconds double not null,            -- how long it took
+    rows_json json not null             -- row counts by name
+);
+
+-- Views that people may query ----------------------------------------------------------------------------------------
+
+create view send_status as
+with last_outcome as (
+    select send_id, max_by(status, (settled_at, attempt)) as status, max_by(reason, (settled_at, attempt)) as reason,
+        max(settled_at) as settled_at, max(message_id) as message_id, max(attempt) as attempts
+    from send_outcomes
+    group by send_id
+)
+select
+    s.send_id, s.enrollment_id, s.lead_id, s.version_id, s.step_ix, s.variant, s.channel, s.sender, s.claimed_at,
+    s.slot_at, s.zone, s.local_on, s.origin,
+    coalesce(o.status, 'claimed') as status, o.reason, o.settled_at, o.message_id, coalesce(o.attempts, 0) as attempts
+from sends as s
+left join last_outcome as o using (send_id);

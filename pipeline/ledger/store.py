@@ -1,0 +1,160 @@
+"""The ledger file: creating it, opening it for one short transaction, copying it under its lock.
+
+Belongs here: the connection, its lock, transactions, the copy for a refresh.
+Does not: statements about leads, sends or events (`inbound.ingest`, `engine`).
+"""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from pipeline.ledger.locks import LockBusy, hold_lock
+from pipeline.settings import DripError, create_keys
+
+SCHEMA_VERSION = "1"
+_SCHEMA = Path(__file__).with_name("schema.sql")
+
+
+class LedgerBusy(LockBusy):
+    """Another process, outside our own lock, has the ledger's file open."""
+
+
+class LedgerBroken(DripError):
+    """The ledger's file cannot be read as a ledger."""
+
+
+def ledger_path(home: Path) -> Path:
+    """Return where the ledger of a home is."""
+    return home / "ledger.duckdb"
+
+
+def create_ledger(home: Path) -> None:
+    """Create home, keys and an empty ledger; an existing ledger is left as it is."""
+    keys = create_keys(home)
+    for folder in ("landing", "snapshots", "reports"):
+        (home / folder).mkdir(parents=True, exist_ok=True)
+    with hold_lock(home / "ledger.lock"):
+        path = ledger_path(home)
+        if path.exists():
+            return
+        # Written beside and renamed, so that a crash leaves no half-made ledger.
+        fresh = path.with_suffix(".fresh")
+        fresh.unlink(missing_ok=True)
+        with duckdb.connect(str(fresh)) as con:
+            for statement in duckdb.extract_statements(_SCHEMA.read_text()):
+                con.execute(statement)
+            con.execute(
+                "insert into meta values ('schema_version', ?), ('id_salt', ?)",
+                [SCHEMA_VERSION, keys.salt],
+            )
+            con.execute("checkpoint")
+        fresh.rename(path)
+
+
+@contextmanager
+def open_ledger(
+    home: Path, *, read_only: bool = False, timeout: float = 10.0
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the ledger for one short piece of work; nobody else can while the block runs.
+
+    Never hold it across network I/O. Inside the block do not open, hash or copy the file: closing
+    any descriptor of it drops DuckDB's lock.
+
+    Args:
+        home: the workspace.
+        read_only: open without the right to write.
+        timeout: seconds to wait for the lock.
+
+    Raises:
+        LockBusy: still held after the timeout; the message names the holder's pid.
+        LedgerBroken: the file is missing, no DuckDB file, or of another schema.
+    """
+    path = ledger_path(home)
+    if not path.exists():
+        raise LedgerBroken(f"{path} does not exist. Run `drip init` to create the workspace.")
+    with hold_lock(home / "ledger.lock", timeout):
+        con = _connect(path, read_only=read_only)
+        try:
+            # temp files stay inside the home; UTC everywhere (not settable at connect in 2.0)
+            con.execute("set TimeZone = 'UTC'")
+            con.execute("set preserve_insertion_order = false")
+            if not read_only:
+                con.execute("set wal_autocheckpoint = '1GB'")
+            _check_schema(con, path)
+            yield con
+        finally:
+            con.close()
+
+
+def _connect(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    try:
+        return duckdb.connect(str(path), read_only=read_only)
+    except duckdb.IOException as error:
+        text = str(error)
+        if "Could not set lock" in text:
+            pid = re.search(r"\(PID (\d+)\)", text)
+            raise LedgerBusy(path, int(pid[1]) if pid else None, 0.0) from None
+        raise LedgerBroken(
+            f"{path} is damaged: {text.splitlines()[0]} Move it away together with "
+            f"{path.name}.wal, restore both from a backup, then run `drip tick`: "
+            "landing is read again from the backup's offsets."
+        ) from None
+    except duckdb.Error as error:
+        raise LedgerBroken(f"{path} cannot be opened: {str(error).splitlines()[0]}") from None
+
+
+def _check_schema(con: duckdb.DuckDBPyConnection, path: Path) -> None:
+    try:
+        row = con.execute("select value from meta where key = 'schema_version'").fetchone()
+    except duckdb.Error as error:
+        raise LedgerBroken(
+            f"{path} is not a ledger ({str(error).splitlines()[0]}). Restore it from a backup."
+        ) from None
+    if row is None or row[0] != SCHEMA_VERSION:
+        found = row[0] if row else "none"
+        raise LedgerBroken(
+            f"{path} has schema {found}, this version reads {SCHEMA_VERSION}. "
+            "Use the version that wrote it, or import its facts anew."
+        )
+
+
+@contextmanager
+def transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Commit the block, or roll back everything when it raises."""
+    con.execute("begin")
+    try:
+        yield
+    except BaseException:
+        con.execute("rollback")
+        raise
+    con.execute("commit")
+
+
+def copy_ledger(home: Path, target: Path, timeout: float = 30.0) -> None:
+    """Checkpoint the ledger and copy its file, under its lock.
+
+    The copy is made by a child process: closing a descriptor of the file here would drop DuckDB's
+    lock (feasibility.md A1). A file system with reflinks copies nothing.
+
+    Raises:
+        LockBusy, LedgerBroken: see `open_ledger`.
+        DripError: the copy failed, for want of space most likely.
+    """
+    target.unlink(missing_ok=True)
+    cp = shutil.which("cp") or "/bin/cp"
+    with open_ledger(home, timeout=timeout) as con:
+        con.execute("checkpoint")
+        done = subprocess.run(  # noqa: S603
+            [cp, "--reflink=auto", str(ledger_path(home)), str(target)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if done.returncode != 0:
+        target.unlink(missing_ok=True)
+        raise DripError(f"The ledger could not be copied: {done.stderr.strip()}")

@@ -1,0 +1,102 @@
+"""Where things are and what the time is: the only reader of the environment, the clock and the keys.
+
+Belongs here: the home folder, its layout, the workspace's secret keys, the one clock, the base error.
+Does not: anything a person writes about outreach (`sequences/workspace.yml`, read by `sequences`).
+"""
+
+import base64
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class DripError(Exception):
+    """What a user can cause and mend: one sentence on what is wrong, one on what to do."""
+
+
+class Settings(BaseSettings):
+    """Settings of one workspace, from arguments, else from `DRIP_…` variables, else the defaults."""
+
+    model_config = SettingsConfigDict(env_prefix="DRIP_", frozen=True)
+
+    home: Path = Field(default=Path("data"), description="One workspace: all its stores and keys.")
+    sequences: Path = Field(default=Path("sequences"), description="workspace.yml, sequences, templates.")
+    host: str = Field(default="127.0.0.1", description="Address that the servers listen on.")
+    port: int = Field(default=8800, description="Port of the inbound server.")
+    smtp_password: str = Field(default="", description="Password of smtp transports that name a user.")
+    concurrency: int = Field(default=20, ge=1, le=200, description="Messages in hand-over at once.")
+    memory_limit: str = Field(default="6GB", description="DuckDB's memory limit in a refresh.")
+    debug: bool = Field(default=False, description="Show stack traces.")
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings; keyword arguments that are not None win over the environment."""
+    given = {name: value for name, value in overrides.items() if value is not None}
+    return Settings(**given)  # type: ignore[arg-type]
+
+
+def utc_now() -> datetime:
+    """Return the current moment in UTC: the one clock of the project."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The workspace's secrets. They never leave the home folder."""
+
+    token_key: bytes
+    webhook_secret: str
+    api_key: str
+    salt: str
+
+
+def create_keys(home: Path, seed: Keys | None = None) -> Keys:
+    """Write `keys.json` (mode 0600) with fresh random keys, or the given ones, unless it exists."""
+    path = home / "keys.json"
+    home.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        keys = seed or Keys(
+            token_key=secrets.token_bytes(32),
+            webhook_secret="whsec_" + base64.b64encode(secrets.token_bytes(24)).decode(),
+            api_key=secrets.token_urlsafe(32),
+            salt=secrets.token_hex(16),
+        )
+        text = json.dumps(
+            {
+                "token_key": keys.token_key.hex(),
+                "webhook_secret": keys.webhook_secret,
+                "api_key": keys.api_key,
+                "salt": keys.salt,
+            }
+        )
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+    return load_keys(home)
+
+
+def load_keys(home: Path) -> Keys:
+    """Read `keys.json`.
+
+    Raises:
+        DripError: it is missing or unreadable.
+    """
+    path = home / "keys.json"
+    try:
+        data = json.loads(path.read_text())
+        return Keys(
+            token_key=bytes.fromhex(data["token_key"]),
+            webhook_secret=data["webhook_secret"],
+            api_key=data["api_key"],
+            salt=data["salt"],
+        )
+    except FileNotFoundError:
+        raise DripError(f"{path} is missing. Run `drip init` to create the workspace.") from None
+    except (ValueError, KeyError, OSError) as error:
+        raise DripError(f"{path} cannot be read ({error}). Restore it from a backup.") from None
