@@ -16,7 +16,7 @@ _SEND_ID_BYTES = 8
 _LINK_NO_BYTES = 2
 
 
-class InvalidToken(Exception):  # noqa: N818 - a verdict about a stranger's input, not an error of ours
+class InvalidToken(Exception):  # noqa: N818 - what a stranger sent, not our error
     """The token was not made by this workspace for this purpose."""
 
 
