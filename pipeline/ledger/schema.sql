@@ -161,17 +161,18 @@ create table live (
     lead_id bigint not null,
     version_id bigint not null,
     step_ix smallint not null,          -- the open step
-    status varchar not null,            -- waiting | in_flight (claimed) | paused
+    status varchar not null,            -- waiting | in_flight (claimed) | retry (slot_at is the next attempt)
     due_at timestamptz not null,        -- when the open step is due (R1, R2)
     slot_at timestamptz not null,       -- first instant at or after due_at that calendar and limits allow, as far as known (R4)
     anchor_at timestamptz not null,     -- when the previous step was settled, or the start
     enrolled_at timestamptz not null,   -- start of the enrollment
     zone varchar not null,              -- zone in which due_at was computed
     is_holdout boolean not null,
+    is_paused boolean not null,         -- by an event or a person; see enrollment_pauses
     is_ended boolean not null,          -- ended by an event while in flight: leaves when the send is settled
     arm varchar,                        -- arm of a delay experiment on the open step, drawn when the previous one settled
     send_id bigint,                     -- the open step's send once claimed, kept through retries
-    attempts smallint not null,         -- hand-over attempts begun for the open step
+    attempts smallint not null,         -- claims and attempts of the open step so far
     sent_mask bigint not null,          -- bit step_ix: handed over (or unknown)
     opened_mask bigint not null,        -- bit step_ix: opened by a human
     clicked_mask bigint not null,       -- bit step_ix: clicked by a human
@@ -201,9 +202,9 @@ create table sends (
 create table send_outcomes (
     send_id bigint not null,            -- sends; several rows while it is retried, one final row
     settled_at timestamptz not null,    -- when: provider's answer, or begin of an unknown one
-    status varchar not null,            -- handed_over | retry | refused | unknown | withdrawn (before hand-over)
+    status varchar not null,            -- handed_over | retry | refused | unknown | withdrawn (claim taken back before hand-over)
     reason varchar,                     -- provider's words (no addresses), or unsubscribed, paused, ended, …
-    attempt smallint not null,          -- which attempt this was, from 1; 0 when withdrawn
+    attempt smallint not null,          -- which attempt this was, from 1: claims and retries count up together
     message_id varchar,                 -- Message-ID or the provider's id
     next_attempt_at timestamptz         -- for retry
 );
@@ -218,7 +219,7 @@ create table why (
     reason varchar,                     -- condition, late, window, unsubscribed, no_address, cap, …
     until_at timestamptz,               -- for postponed: the next slot
     send_id bigint,                     -- for claimed
-    attempt smallint                    -- for claimed: number of the claim, from 1
+    attempt smallint                    -- for claimed: number of its first attempt
 );
 
 -- Events -------------------------------------------------------------------------------------------------------------
@@ -281,16 +282,66 @@ create table jobs (
 
 -- Views that people may query ----------------------------------------------------------------------------------------
 
+-- One row per send: the intent and its latest outcome.
 create view send_status as
 with last_outcome as (
-    select send_id, max_by(status, (settled_at, attempt)) as status, max_by(reason, (settled_at, attempt)) as reason,
-        max(settled_at) as settled_at, max(message_id) as message_id, max(attempt) as attempts
+    select
+        send_id,
+        max_by(status, attempt) as status,
+        max_by(reason, attempt) as reason,
+        max(settled_at) as settled_at,
+        max(message_id) as message_id,
+        max(attempt) as attempts
     from send_outcomes
     group by send_id
 )
+
 select
     s.send_id, s.enrollment_id, s.lead_id, s.version_id, s.step_ix, s.variant, s.channel, s.sender, s.claimed_at,
     s.slot_at, s.zone, s.local_on, s.origin,
     coalesce(o.status, 'claimed') as status, o.reason, o.settled_at, o.message_id, coalesce(o.attempts, 0) as attempts
 from sends as s
 left join last_outcome as o using (send_id);
+
+-- One row per decision, with what became of it: planned = sent + postponed + skipped + held_out + refused + unknown + in_flight.
+create view why_outcomes as
+with claims as (
+    select
+        *,
+        lead(attempt) over (partition by send_id order by attempt) as next_claim
+    from why
+    where outcome = 'claimed'
+),
+
+settled as (
+    select
+        c.send_id,
+        c.attempt,
+        max_by(o.status, o.attempt) as status,
+        max_by(o.reason, o.attempt) as reason,
+        max(o.settled_at) as settled_at
+    from claims as c
+    inner join send_outcomes as o
+        on c.send_id = o.send_id and o.attempt >= c.attempt and o.attempt < coalesce(c.next_claim, 32767)
+    group by c.send_id, c.attempt
+)
+
+select
+    w.planned_at,
+    w.enrollment_id,
+    w.version_id,
+    w.step_ix,
+    case
+        when w.outcome != 'claimed' then w.outcome
+        when s.status = 'handed_over' then 'sent'
+        when s.status in ('refused', 'unknown') then s.status
+        when s.status = 'withdrawn' and s.reason = 'paused' then 'postponed'
+        when s.status = 'withdrawn' then 'skipped'
+        else 'in_flight'
+    end as outcome,
+    coalesce(w.reason, s.reason) as reason,
+    w.until_at,
+    w.send_id,
+    s.settled_at
+from why as w
+left join settled as s on w.send_id = s.send_id and w.attempt = s.attempt;
