@@ -1,0 +1,185 @@
+"""What the engine consumes: sequences as flat steps with SQL conditions, frozen, and their JSON.
+
+Belongs here: the dataclasses and their way into the ledger and back. Does not: reading files and building
+these from them (`compile`).
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from pipeline.sequences.calendars import Calendar
+
+FINISHED = -1
+"""`next_ix` of a step after which the enrollment is completed."""
+
+
+@dataclass(frozen=True)
+class Delay:
+    """Time from an anchor to the due time: elapsed seconds, or days that keep the wall time (R2)."""
+
+    unit: Literal["seconds", "days", "business_days"] = "seconds"
+    amount: int = 0
+    since: Literal["previous", "enrollment"] = "previous"
+
+
+@dataclass(frozen=True)
+class Retry:
+    """What to do after a definite temporary refusal (R7)."""
+
+    attempts: int = 3
+    backoff_seconds: int = 60
+    then: Literal["skip", "exit"] = "skip"
+
+
+@dataclass(frozen=True)
+class Late:
+    """What to do with a step that comes later than its slot (R4)."""
+
+    after_seconds: int = 86400
+    then: Literal["skip", "send"] = "skip"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Caps of a sequence: contacts per workspace day, and per enrollment."""
+
+    per_day: int | None = None
+    per_lead: int = 5
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One arm: its share of the test, and what it changes."""
+
+    arm: str
+    weight: float
+    content: Mapping[str, str] = field(default_factory=dict)
+    delay: Delay | None = None
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A test on one step.
+
+    Attributes:
+        share: Part of the units that takes part, 0 to 1; the rest gets the control outside the test.
+        metric: replied | clicked | opened | goal(name) | revenue(name).
+        window_seconds: Outcome window from the assignment.
+        planned_leads: All arms together; a guess in open mode, or None.
+    """
+
+    experiment_id: str
+    control: str
+    share: float
+    metric: str
+    window_seconds: int
+    mode: Literal["open", "planned"]
+    planned_leads: int | None
+    alpha: float
+    is_auto: bool
+    varies: Literal["content", "delay"]
+    variants: tuple[Variant, ...]
+
+
+@dataclass(frozen=True)
+class CompiledStep:
+    """One node of the flattened sequence.
+
+    Attributes:
+        next_ix: Step that follows, also when this one is skipped; -1 = the enrollment is completed.
+        cases: Of a branch: conditions and targets in order; the last condition is None (otherwise).
+        end_status: Status that an end gives the lead; None = just completed.
+        content: Template sources: `subject` and `body_text` (Markdown, snippets put in) for email, `text` for sms.
+    """
+
+    ix: int
+    step_id: str
+    kind: Literal["email", "sms", "branch", "end"]
+    delay: Delay = Delay()
+    when_sql: str | None = None
+    next_ix: int = FINISHED
+    cases: tuple[tuple[str | None, int], ...] = ()
+    end_status: str | None = None
+    channel: str | None = None
+    sender: str | None = None
+    content: Mapping[str, str] = field(default_factory=dict)
+    retry: Retry = Retry()
+    late: Late = Late()
+    experiment: Experiment | None = None
+
+
+@dataclass(frozen=True)
+class CompiledSequence:
+    """One sequence: its live settings, and its steps, which `version` names (R19).
+
+    Attributes:
+        enroll_when_sql: None = leads are enrolled by hand only.
+        holdout: Share of enrolled leads that is never contacted, 0 to 1.
+        react: Event kind → stop | pause | continue.
+        content_json: Goal and steps with all texts: what runs and renders this version later.
+    """
+
+    sequence_id: str
+    version: str
+    status: Literal["draft", "active", "paused", "archived"]
+    description: str
+    owner: str
+    category: str
+    goal_name: str | None
+    goal_within_seconds: int | None
+    calendar: Calendar
+    enroll_when_sql: str | None
+    max_leads: int | None
+    holdout: float
+    react: Mapping[str, str]
+    limits: Limits
+    steps: tuple[CompiledStep, ...]
+    content_json: str
+
+
+def write_content_json(
+    goal_name: str | None, goal_within_seconds: int | None, steps: tuple[CompiledStep, ...]
+) -> str:
+    """Write goal and steps as canonical JSON: equal content gives equal bytes."""
+    content = {
+        "goal": {"name": goal_name, "within_seconds": goal_within_seconds},
+        "steps": [asdict(step) for step in steps],
+    }
+    return json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def compile_from_json(sequence_id: str, content_json: str) -> tuple[CompiledStep, ...]:
+    """Give back the steps of a stored version; imported history (`[]`) has none.
+
+    Raises:
+        ValueError: the text is not a stored version.
+    """
+    try:
+        content = json.loads(content_json)
+        steps = content["steps"] if isinstance(content, dict) else content
+        return tuple(_read_step(step) for step in steps)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"stored version of sequence {sequence_id} is broken: {error}") from error
+
+
+def _read_step(data: dict[str, Any]) -> CompiledStep:
+    return CompiledStep(
+        **data
+        | {
+            "delay": Delay(**data["delay"]),
+            "cases": tuple((when_sql, target_ix) for when_sql, target_ix in data["cases"]),
+            "retry": Retry(**data["retry"]),
+            "late": Late(**data["late"]),
+            "experiment": data["experiment"] and _read_experiment(data["experiment"]),
+        }
+    )
+
+
+def _read_experiment(data: dict[str, Any]) -> Experiment:
+    variants = (
+        Variant(**variant | {"delay": variant["delay"] and Delay(**variant["delay"])})
+        for variant in data["variants"]
+    )
+    return Experiment(**data | {"variants": tuple(variants)})
