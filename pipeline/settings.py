@@ -1,6 +1,6 @@
-"""Where things are and what the time is: the only reader of the environment, the clock and the keys.
+"""Where things are and what time it is: the only reader of the environment, the clock, the keys.
 
-Belongs here: the home folder, its layout, the workspace's secret keys, the one clock, the base error.
+Belongs here: the home folder, the workspace's secret keys, the one clock, the base error.
 Does not: anything a person writes about outreach (`sequences/workspace.yml`, read by `sequences`).
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -21,24 +21,39 @@ class DripError(Exception):
 
 
 class Settings(BaseSettings):
-    """Settings of one workspace, from arguments, else from `DRIP_…` variables, else the defaults."""
+    """Settings of one workspace, from arguments, else `DRIP_…` variables, else the defaults."""
 
     model_config = SettingsConfigDict(env_prefix="DRIP_", frozen=True)
 
     home: Path = Field(default=Path("data"), description="One workspace: all its stores and keys.")
-    sequences: Path = Field(default=Path("sequences"), description="workspace.yml, sequences, templates.")
+    sequences: Path = Field(
+        default=Path("sequences"), description="workspace.yml, sequences, templates."
+    )
     host: str = Field(default="127.0.0.1", description="Address that the servers listen on.")
     port: int = Field(default=8800, description="Port of the inbound server.")
-    smtp_password: str = Field(default="", description="Password of smtp transports that name a user.")
+    smtp_password: str = Field(
+        default="", description="Password of smtp transports that name a user."
+    )
     concurrency: int = Field(default=20, ge=1, le=200, description="Messages in hand-over at once.")
     memory_limit: str = Field(default="6GB", description="DuckDB's memory limit in a refresh.")
     debug: bool = Field(default=False, description="Show stack traces.")
 
 
 def load_settings(**overrides: object) -> Settings:
-    """Read the settings; keyword arguments that are not None win over the environment."""
+    """Read the settings; keyword arguments that are not None win over the environment.
+
+    Raises:
+        DripError: a value makes no sense.
+    """
     given = {name: value for name, value in overrides.items() if value is not None}
-    return Settings(**given)  # type: ignore[arg-type]
+    try:
+        return Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).upper()
+        raise DripError(
+            f"The setting DRIP_{name} cannot be {first['input']!r}: {first['msg']}. Correct it."
+        ) from None
 
 
 def utc_now() -> datetime:
@@ -98,5 +113,5 @@ def load_keys(home: Path) -> Keys:
         )
     except FileNotFoundError:
         raise DripError(f"{path} is missing. Run `drip init` to create the workspace.") from None
-    except (ValueError, KeyError, OSError) as error:
+    except (ValueError, KeyError, TypeError, OSError) as error:
         raise DripError(f"{path} cannot be read ({error}). Restore it from a backup.") from None

@@ -1,0 +1,76 @@
+"""What every test may ask for: a fresh workspace, its keys, real data, a clean environment."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from pipeline.settings import Keys, create_keys
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Read once, before the fixture below clears every DRIP_… variable.
+DATA = Path(os.environ.get("DRIP_TEST_DATA") or ROOT.parent / "shared" / "data")
+IN_CI = bool(os.environ.get("CI"))
+
+# Children of the tests (dbt, Dagster) inherit these.
+for silent in ("DO_NOT_TRACK", "DAGSTER_DISABLE_TELEMETRY"):
+    os.environ[silent] = "1"
+os.environ["DBT_SEND_ANONYMOUS_USAGE_STATS"] = "false"
+
+# The same examples in every run: a red test is red for everybody. `--hypothesis-profile search`
+# looks for new ones.
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None, database=None)
+hypothesis.settings.register_profile("search", deadline=None, max_examples=2000, print_blob=True)
+hypothesis.settings.load_profile("same")
+
+# Fixed, so that draws by hash (arms, holdouts, tokens) are the same in every run.
+TEST_KEYS = Keys(
+    token_key=bytes(range(32)),
+    webhook_secret="whsec_" + "dGVz" * 8,
+    api_key="key-of-the-tests",
+    salt="5a17" * 8,
+)
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the person who runs the tests reaches them."""
+    for name in list(os.environ):
+        if name.startswith("DRIP_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Keys:
+    """The known keys of the workspace that `home` makes."""
+    return create_keys(tmp_path / "home", TEST_KEYS)
+
+
+@pytest.fixture
+def home(tmp_path: Path, keys: Keys, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh workspace with known keys and an empty ledger; DRIP_HOME points to it."""
+    from pipeline.ledger.store import create_ledger
+
+    path = tmp_path / "home"
+    create_ledger(path)
+    monkeypatch.setenv("DRIP_HOME", str(path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Callable[[str], Path]:
+    """Find a folder of real data by name; without it a test skips, and in CI it fails."""
+
+    def find(name: str) -> Path:
+        path = DATA / name
+        if not path.is_dir():
+            reason = f"{path} is absent: set DRIP_TEST_DATA to the folder that holds {name}"
+            if IN_CI:
+                pytest.fail(reason)
+            pytest.skip(reason)
+        return path
+
+    return find
