@@ -1,6 +1,6 @@
 """Signed addresses in messages: open pixel, tracked click, unsubscribe.
 
-Belongs here: making and reading the tokens and their addresses, statelessly, from the workspace's key.
+Belongs here: making and reading tokens and their addresses, statelessly, from the workspace key.
 Does not: finding links in a text (render), answering requests (inbound).
 """
 
@@ -16,7 +16,7 @@ _SEND_ID_BYTES = 8
 _LINK_NO_BYTES = 2
 
 
-class InvalidToken(Exception):  # noqa: N818 - what a stranger sent, not our error
+class InvalidToken(Exception):
     """The token was not made by this workspace for this purpose."""
 
 
@@ -79,7 +79,7 @@ def click_url(base_url: str, key: bytes, send_id: int, link_no: int, target: str
 
 
 def unsubscribe_url(base_url: str, key: bytes, send_id: int) -> str:
-    """Return the address of the unsubscribe page, which also takes the one-click POST (RFC 8058)."""
+    """Return the address of the unsubscribe page, also for the one-click POST of RFC 8058."""
     return f"{base_url.rstrip('/')}/u/{sign_token(key, Purpose.UNSUBSCRIBE, send_id)}"
 
 
