@@ -1,7 +1,7 @@
-"""When a sequence may contact people: days and windows in a zone, as instants in UTC (rules.md R2, R3).
+"""When a sequence may contact people: windows in a zone as instants in UTC (rules.md R2, R3).
 
-Belongs here: the calendar and the arithmetic of wall clocks. Does not: due times of steps, caps and quiet
-hours (`engine`).
+Belongs here: the calendar and the arithmetic of wall clocks. Does not: due times of steps and
+caps (`engine`).
 """
 
 from collections.abc import Iterator
@@ -21,8 +21,8 @@ class Calendar:
         timezone: An IANA name, or `lead` for the zone of each lead.
         fallback_timezone: Zone of leads whose own is unknown.
         days: Days on which windows open, 0 = Monday.
-        windows: Opening and closing minute after midnight of the opening day, ascending. A closing minute
-            above 1440 lies on the next day.
+        windows: Opening and closing minute after midnight of the opening day, ascending. A closing
+            minute above 1440 lies on the next day.
     """
 
     timezone: str = "lead"
@@ -39,8 +39,8 @@ class Calendar:
 def local_to_utc(local: datetime, zone: str) -> datetime:
     """Turn a wall time without zone into an instant in UTC.
 
-    A time that the clocks skip becomes the first instant after the gap, a time that occurs twice the first
-    of the two (R2).
+    A time that the clocks skip becomes the first instant after the gap, a time that occurs twice
+    the first of the two (R2).
 
     >>> local_to_utc(datetime(2026, 3, 8, 2, 30), "America/New_York").isoformat()
     '2026-03-08T07:00:00+00:00'
@@ -74,7 +74,7 @@ def open_windows(
 ) -> list[tuple[datetime, datetime]]:
     """List the open time between two instants as half-open intervals in UTC.
 
-    The intervals are ascending, disjoint and cut to `start` and `end`; windows that touch are one interval.
+    The intervals are ascending, disjoint and cut to `start` and `end`; windows that touch are one.
 
     Args:
         calendar: Days and windows; its own `timezone` is not looked at.

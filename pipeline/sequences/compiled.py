@@ -1,7 +1,7 @@
 """What the engine consumes: sequences as flat steps with SQL conditions, frozen, and their JSON.
 
-Belongs here: the dataclasses and their way into the ledger and back. Does not: reading files and building
-these from them (`compile`).
+Belongs here: the dataclasses and their way into the ledger and back. Does not: reading files and
+building these from them (`compile`).
 """
 
 import json
@@ -17,7 +17,7 @@ FINISHED = -1
 
 @dataclass(frozen=True)
 class Delay:
-    """Time from an anchor to the due time: elapsed seconds, or days that keep the wall time (R2)."""
+    """Time from an anchor to the due time: elapsed, or days that keep the wall time (R2)."""
 
     unit: Literal["seconds", "days", "business_days"] = "seconds"
     amount: int = 0
@@ -64,7 +64,7 @@ class Experiment:
     """A test on one step.
 
     Attributes:
-        share: Part of the units that takes part, 0 to 1; the rest gets the control outside the test.
+        share: Part of the units in the test, 0 to 1; the rest gets the control outside it.
         metric: replied | clicked | opened | goal(name) | revenue(name).
         window_seconds: Outcome window from the assignment.
         planned_leads: All arms together; a guess in open mode, or None.
@@ -91,7 +91,8 @@ class CompiledStep:
         next_ix: Step that follows, also when this one is skipped; -1 = the enrollment is completed.
         cases: Of a branch: conditions and targets in order; the last condition is None (otherwise).
         end_status: Status that an end gives the lead; None = just completed.
-        content: Template sources: `subject` and `body_text` (Markdown, snippets put in) for email, `text` for sms.
+        content: Template sources: `subject` and `body_text` (Markdown, snippets put in) for email,
+            `text` for sms.
     """
 
     ix: int

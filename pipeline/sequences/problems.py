@@ -1,6 +1,7 @@
 """What is wrong with a file a person wrote: where, and what to write instead.
 
-Belongs here: the problem and the list that collects them. Does not: finding them (`model`, `compile`, `check`).
+Belongs here: the problem, its order, its one line. Does not: finding problems (`model`, `compile`,
+`check`).
 """
 
 from collections.abc import Iterable
@@ -31,7 +32,7 @@ class Problem:
     def __str__(self) -> str:
         """Return the problem as one line: file, line, field, message."""
         place = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{place}: {self.field}: {self.message}" if self.field else f"{place}: {self.message}"
+        return ": ".join(part for part in (place, self.field, self.message) if part)
 
 
 def errors_of(problems: Iterable[Problem]) -> list[Problem]:

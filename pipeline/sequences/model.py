@@ -1,0 +1,519 @@
+"""The shape of workspace.yml and of a sequence file: fields, types, choices, what is not yet.
+
+Belongs here: what one field may hold, and turning pydantic's errors into problems that say what to
+write. Does not: what needs two fields, the workspace or a template (`compile`).
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from email.utils import parseaddr
+from typing import Annotated, Any, Literal, TypeVar
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from pipeline.sequences.calendars import DAY_NAMES, MINUTES_PER_DAY
+from pipeline.sequences.compiled import Delay
+from pipeline.sequences.durations import parse_delay, parse_seconds
+from pipeline.sequences.problems import Problem
+from pipeline.sequences.yaml_file import KeyPath, YamlFile
+
+Model = TypeVar("Model", bound=BaseModel)
+
+NOT_YET = {
+    "campaign": "a campaign label is not supported yet: remove the line",
+    "call": "call steps are not supported yet: use channel: sms or channel: email",
+    "cooldown": "re-entry is not supported yet: remove the line; a lead enters a sequence once",
+    "event": "enrolment by an event is not supported yet: write a condition in `enroll.when`",
+    "guardrails": "guardrails are not supported yet: remove the line and watch the review",
+    "resume_after": "resuming by itself is not supported yet: a person resumes with `drip`",
+    "starts_at": "a start date is not supported yet: write status: paused until then",
+    "wait_for": "waiting for an event is not supported yet: write a step with `after: 2d` and "
+    "`when: clicked('step')`, or a branch",
+    "webhook": "webhook steps are not supported yet: remove the step",
+    "providers": "providers are not supported yet: write `transports:` of kind maildir or smtp",
+    "compliance": "compliance rules are not supported yet: write your postal `address:`",
+    "rates": "currency rates are not supported yet: use one currency",
+    "crm": "CRM rules are not supported yet: remove them",
+    "contact_gap": "a contact gap is not supported yet: use `after:` and `limits.per_lead`",
+}
+"""Fields of the design that this version refuses, and what to write instead."""
+
+REACTIONS = {
+    "converted": "stop",
+    "replied": "stop",
+    "auto_replied": "continue",
+    "meeting_booked": "stop",
+    "bounced": "stop",
+    "unsubscribed": "stop",
+    "complained": "stop",
+    "rejected": "continue",
+}
+"""What may be reacted to, and the reaction when the file says nothing."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,59}")
+_WORD = re.compile(r"[a-z][a-z0-9_]{0,59}")
+_SOURCE = re.compile(r"tracker|api|operator|(webhook|import):[a-z0-9_-]+")
+_WINDOW = re.compile(r"(\d\d):(\d\d)-(\d\d):(\d\d)")
+_ALL_PERCENT = 100
+LAST_MINUTE = 59
+_HOURS_HOW = 'write "HH:MM-HH:MM", such as "09:00-17:00", "22:00-02:00" or "00:00-24:00"'
+
+
+def _check_text(check: Callable[[str], str]) -> BeforeValidator:
+    def run(value: object) -> object:
+        # Other types fall through to pydantic, which asks for text.
+        return check(value) if isinstance(value, str) else value
+
+    return BeforeValidator(run)
+
+
+def _check_name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError(f"{value!r} is no name: write small letters, digits and _, from a letter")
+    return value
+
+
+def _check_word(value: str) -> str:
+    if not _WORD.fullmatch(value):
+        raise ValueError(f"{value!r} is no name: write small letters, digits and _, from a letter")
+    return value
+
+
+def suggest(word: str, known: Mapping[str, object] | list[str]) -> str:
+    """Return ` Did you mean x?` for the nearest known word, else the known words."""
+    near = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    if near:
+        return f" Did you mean {near[0]!r}?"
+    return f" Known: {', '.join(sorted(known))}." if known else ""
+
+
+def _check_zone(value: str) -> str:
+    if value not in available_timezones():
+        near = get_close_matches(value, available_timezones(), n=1, cutoff=0.6)
+        hint = f"did you mean {near[0]}?" if near else "write an IANA name, such as Europe/Berlin"
+        raise ValueError(f"unknown zone {value!r}: {hint}")
+    ZoneInfo(value)
+    return value
+
+
+def _check_lead_zone(value: str) -> str:
+    if value == "lead":
+        return value
+    try:
+        return _check_zone(value)
+    except ValueError as error:
+        raise ValueError(f"{error} Or write `lead` for the zone of each lead.") from None
+
+
+def _check_goal_source(value: str) -> str:
+    if not _SOURCE.fullmatch(value):
+        raise ValueError(
+            f"{value!r} declares no goal: write tracker, api, operator, webhook:<provider> or "
+            "import:<name>"
+        )
+    return value
+
+
+def _check_address(value: str) -> str:
+    _, address = parseaddr(value)
+    if not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", address) or re.search(r"[\r\n]", value):
+        raise ValueError(f'{value!r} is no address: write "Ann Example <ann@example.com>"')
+    return value
+
+
+def _check_url(value: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):
+        raise ValueError(f"{value!r} is no address of a server: write https://mail.example.com")
+    return value.rstrip("/")
+
+
+def _check_metric(value: str) -> str:
+    if value == "answered":
+        raise ValueError("call steps are not supported yet: write clicked or replied")
+    if not re.fullmatch(r"clicked|replied|opened|(goal|revenue)\([a-z][a-z0-9_]*\)", value):
+        raise ValueError(
+            f"unknown metric {value!r}: write clicked, replied, opened, goal(name) or revenue(name)"
+        )
+    return value
+
+
+def _read_percent(value: object) -> float:
+    match = re.fullmatch(r"(\d{1,3}(?:\.\d+)?) ?%", value) if isinstance(value, str) else None
+    if match is None or float(match[1]) > _ALL_PERCENT:
+        raise ValueError(f"{value!r} is no share: write a percentage from 0% to 100%, such as 10%")
+    return float(match[1]) / 100
+
+
+def _read_seconds(value: object) -> int:
+    return parse_seconds(value)  # type: ignore[arg-type]  # refuses what is no text
+
+
+def _read_delay(value: object) -> Delay | None:
+    how = "write `after: 12h`, or `after: {since: enrollment, delay: 12h}`"
+    if isinstance(value, dict):
+        if set(value) != {"since", "delay"}:
+            raise ValueError(f"a delay has the keys since and delay: {how}")
+        if value["since"] not in ("enrollment", "previous"):
+            raise ValueError(f"since must be enrollment or previous: {how}")
+        return parse_delay(value["delay"], value["since"])
+    return parse_delay(value)  # type: ignore[arg-type]  # refuses what is no text
+
+
+def _read_windows(value: object) -> tuple[tuple[int, int], ...]:
+    texts = value if isinstance(value, list) else [value]
+    if not texts:
+        raise ValueError(f"no hours: {_HOURS_HOW}")
+    return tuple(sorted(_read_window(text) for text in texts))
+
+
+def _read_window(value: object) -> tuple[int, int]:
+    match = _WINDOW.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"{value!r} are no hours: {_HOURS_HOW}")
+    opens, closes = (int(match[i]) * 60 + int(match[i + 1]) for i in (1, 3))
+    minutes = max(int(match[2]), int(match[4]))
+    if minutes > LAST_MINUTE or opens >= MINUTES_PER_DAY or closes > MINUTES_PER_DAY or opens == closes:
+        raise ValueError(f"{value!r} are no hours: {_HOURS_HOW}")
+    return opens, closes if closes > opens else closes + MINUTES_PER_DAY
+
+
+def _read_days(value: object) -> tuple[int, ...]:
+    names = value if isinstance(value, list) else []
+    unknown = [name for name in names if name not in DAY_NAMES]
+    if unknown or not names:
+        what = f"unknown day {unknown[0]!r}" if unknown else "no days"
+        raise ValueError(f"{what}: write a list such as [mon, tue, wed, thu, fri]")
+    return tuple(sorted({DAY_NAMES.index(name) for name in names}))
+
+
+def _refuse_holidays(value: object) -> None:
+    if value is not None:
+        raise ValueError("holidays are not supported yet: write `holidays: null` or leave it out")
+
+
+def _choice(choices: tuple[str, ...], **not_yet: str) -> BeforeValidator:
+    def check(value: object) -> object:
+        if isinstance(value, str) and value in not_yet:
+            raise ValueError(not_yet[value])
+        if not isinstance(value, str) or value not in choices:
+            hint = get_close_matches(value, choices, n=1) if isinstance(value, str) else []
+            more = f" Did you mean {hint[0]}?" if hint else ""
+            raise ValueError(f"{value!r} is not known: write {' or '.join(choices)}.{more}")
+        return value
+
+    return BeforeValidator(check)
+
+
+Name = Annotated[str, _check_text(_check_name)]
+Word = Annotated[str, _check_text(_check_word)]
+Zone = Annotated[str, _check_text(_check_zone)]
+Percent = Annotated[float, BeforeValidator(_read_percent)]
+Seconds = Annotated[int, BeforeValidator(_read_seconds)]
+After = Annotated[Delay, BeforeValidator(_read_delay)]
+ChannelName = Annotated[
+    Literal["email", "sms"],
+    _choice(
+        ("email", "sms"),
+        call=NOT_YET["call"],
+        whatsapp="whatsapp steps are not supported yet: use channel: sms or channel: email",
+        linkedin="linkedin steps are not supported yet: use channel: email",
+        task="task steps are not supported yet: remove the step",
+        webhook=NOT_YET["webhook"],
+        form="form steps are not supported yet: use channel: email",
+        best="channel: best is not supported yet: write email or sms, with a branch if needed",
+    ),
+]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Transport(_Strict):
+    """How messages leave: `maildir` writes them to files, `smtp` hands them to a server."""
+
+    kind: Annotated[Literal["maildir", "smtp"], _choice(("maildir", "smtp"))]
+    host: str | None = None
+    port: int = Field(default=587, ge=1, le=65535)
+    username: str | None = None
+    tls: Annotated[
+        Literal["none", "starttls", "tls"], _choice(("none", "starttls", "tls"))
+    ] = "starttls"
+
+
+class Sender(_Strict):
+    """Who writes: an address on one channel, by one transport.
+
+    `to` is for mail-to-SMS gateways: a template of the recipient, such as
+    `{{ phone }}@sms.example`.
+    """
+
+    channel: ChannelName
+    address: Annotated[str, _check_text(_check_address)]
+    transport: str = "maildir"
+    to: str | None = None
+
+
+class Workspace(_Strict):
+    """workspace.yml: what all sequences share."""
+
+    name: str = Field(min_length=1)
+    timezone: Zone
+    currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
+    base_url: Annotated[str, _check_text(_check_url)] = "http://127.0.0.1:8800"
+    address: str = ""
+    attributes: list[Word] = []
+    transports: dict[Name, Transport] = {"maildir": Transport(kind="maildir")}
+    senders: dict[Name, Sender]
+    default_senders: dict[ChannelName, str] = {}
+    goals: dict[Word, Annotated[str, _check_text(_check_goal_source)]] = {}
+
+    def default_sender(self, channel: str) -> str | None:
+        """Return the sender of steps that name none: the default, else the only one there is."""
+        if channel in self.default_senders:
+            return self.default_senders[channel]  # type: ignore[index]  # checked in the line above
+        names = [name for name, sender in self.senders.items() if sender.channel == channel]
+        return names[0] if len(names) == 1 else None
+
+
+class EnrollFile(_Strict):
+    """Who enters a sequence."""
+
+    when: str | None = None
+    event: Annotated[None, BeforeValidator(lambda value: _refuse("event", value))] = None
+    max_leads: int | None = Field(default=None, ge=1)
+    reenter: Annotated[
+        Literal["never"],
+        _choice(("never",), auto="re-entry is not supported yet: write reenter: never"),
+    ] = "never"
+    cooldown: Annotated[None, BeforeValidator(lambda value: _refuse("cooldown", value))] = None
+    holdout: Percent = 0.0
+
+
+def _refuse(name: str, value: object) -> None:
+    if value is not None:
+        raise ValueError(NOT_YET[name])
+
+
+class CalendarFile(_Strict):
+    """When a sequence may contact people (R3)."""
+
+    timezone: Annotated[str, _check_text(_check_lead_zone)] = "lead"
+    fallback_timezone: Zone = "America/New_York"
+    days: Annotated[tuple[int, ...], BeforeValidator(_read_days)] = (0, 1, 2, 3, 4)
+    hours: Annotated[tuple[tuple[int, int], ...], BeforeValidator(_read_windows)] = ((540, 1020),)
+    holidays: Annotated[None, BeforeValidator(_refuse_holidays)] = None
+
+
+class LimitsFile(_Strict):
+    """Caps (R10, K23)."""
+
+    per_day: int | None = Field(default=None, ge=1)
+    per_lead: int = Field(default=5, ge=1, le=60)
+
+
+class GoalFile(_Strict):
+    """What the sequence is for."""
+
+    event: Annotated[Literal["converted"], _choice(("converted",))] = "converted"
+    name: Word
+    within: Seconds | None = None
+
+
+class RetryFile(_Strict):
+    """R7."""
+
+    attempts: int = Field(default=3, ge=1, le=20)
+    backoff: Seconds = 60
+    then: Annotated[Literal["skip", "exit"], _choice(("skip", "exit"))] = "skip"
+
+
+class LateFile(_Strict):
+    """R4."""
+
+    after: Seconds = 86400
+    then: Annotated[Literal["skip", "send"], _choice(("skip", "send"))] = "skip"
+
+
+class VariantFile(_Strict):
+    """One arm: what it says, or when."""
+
+    id: Name
+    subject: str | None = None
+    body: str | None = None
+    text: str | None = None
+    after: After | None = None
+
+
+class DecideFile(_Strict):
+    """How the experiment is decided."""
+
+    mode: Annotated[Literal["open", "planned"], _choice(("open", "planned"))] = "open"
+    leads: int | None = Field(default=None, ge=10)
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    auto: bool = False
+    guardrails: Annotated[None, BeforeValidator(lambda value: _refuse("guardrails", value))] = None
+
+
+class ExperimentFile(_Strict):
+    """A test on one step."""
+
+    id: Name
+    unit: Annotated[
+        Literal["lead"],
+        _choice(("lead",), account="account tests are not supported yet: write unit: lead"),
+    ] = "lead"
+    control: str
+    share: Percent = 1.0
+    metric: Annotated[str, _check_text(_check_metric)]
+    window: Seconds = 14 * 86400
+    allocation: Annotated[
+        Literal["equal", "weights"],
+        _choice(
+            ("equal", "weights"),
+            thompson="allocation: thompson is not supported yet: write equal, or weights with "
+            "`weights: {a: 50%, b: 50%}`",
+        ),
+    ] = "equal"
+    weights: dict[str, Percent] | None = None
+    decide: DecideFile = DecideFile()
+    variants: list[VariantFile] = Field(min_length=2, max_length=10)
+
+
+class CaseFile(_Strict):
+    """One way of a branch; without `when` it is the way of all others."""
+
+    when: str | None = None
+    steps: "list[StepFile]" = []
+
+
+class StepFile(_Strict):
+    """One step: a message (`channel`), a `branch`, or an `end`."""
+
+    id: Name
+    after: After | None = None
+    when: str | None = None
+    channel: ChannelName | None = None
+    sender: str | None = None
+    subject: str | None = None
+    body: str | None = None
+    text: str | None = None
+    retry: RetryFile | None = None
+    late: LateFile | None = None
+    experiment: ExperimentFile | None = None
+    branch: list[CaseFile] | None = Field(default=None, min_length=1)
+    end: Annotated[
+        Literal["inactive", "completed"], _choice(("inactive", "completed"))
+    ] | None = None
+
+
+class SequenceFile(_Strict):
+    """A sequence as a person writes it."""
+
+    description: str = ""
+    status: Annotated[
+        Literal["draft", "active", "paused", "archived"],
+        _choice(
+            ("draft", "active", "paused", "archived"),
+            completed="completed is derived, nobody writes it: write archived",
+        ),
+    ] = "draft"
+    owner: str = ""
+    category: Annotated[
+        Literal["cold", "nurture", "follow_up", "win_back", "custom"],
+        _choice(("cold", "nurture", "follow_up", "win_back", "custom")),
+    ] = "custom"
+    enroll: EnrollFile = EnrollFile()
+    calendar: CalendarFile = CalendarFile()
+    limits: LimitsFile = LimitsFile()
+    react: dict[
+        Annotated[str, _choice(tuple(REACTIONS))],
+        Annotated[Literal["stop", "pause", "continue"], _choice(("stop", "pause", "continue"))],
+    ] = {}
+    goal: GoalFile | None = None
+    steps: list[StepFile] = Field(min_length=1)
+
+
+def read_model(model: type[Model], source: YamlFile, found: list[Problem]) -> Model | None:
+    """Check the file against the model; problems are added to `found`.
+
+    Returns:
+        The checked file, or None when it has problems.
+    """
+    try:
+        return model.model_validate(source.data)
+    except ValidationError as error:
+        found.extend(_problem_of(detail, model, source) for detail in error.errors())
+        return None
+
+
+_MESSAGES = {
+    "string_type": 'must be text: write it in "quotes"',
+    "string_too_short": "must not be empty",
+    "string_pattern_mismatch": "does not have the right form: {pattern}",
+    "int_type": "must be a whole number without quotes",
+    "float_type": "must be a number without quotes",
+    "bool_type": "must be true or false",
+    "list_type": "must be a list: one `- ` line per item",
+    "dict_type": "must hold `key: value` lines",
+    "model_type": "must hold `key: value` lines",
+    "model_attributes_type": "must hold `key: value` lines",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "greater_than": "must be more than {gt}",
+    "less_than": "must be less than {lt}",
+    "too_short": "needs at least {min_length} item(s)",
+    "too_long": "may have at most {max_length} items",
+}
+
+
+def _problem_of(detail: ErrorDetails, model: type[BaseModel], source: YamlFile) -> Problem:
+    path: KeyPath = tuple(part for part in detail["loc"] if part != "[key]")
+    kind, context = detail["type"], detail.get("ctx", {})
+    name = str(path[-1]) if path else ""
+    if kind == "extra_forbidden":
+        return source.problem(path, _unknown_field(name, path[:-1], model, source))
+    if kind == "missing":
+        return source.problem(path, f"{name} is missing: add `{name}:`")
+    if kind == "value_error":
+        return source.problem(path, str(context["error"]))
+    message = _MESSAGES.get(kind, detail["msg"]).format(**context)
+    return source.problem(path, f"{name or 'the file'} {message}")
+
+
+def _unknown_field(
+    name: str, parent: KeyPath, model: type[BaseModel], source: YamlFile
+) -> str:
+    if name in NOT_YET:
+        return NOT_YET[name]
+    fields = _fields_at(model, parent)
+    return f"unknown field {name!r}.{suggest(name, fields)}"
+
+
+def _fields_at(model: type[BaseModel], path: KeyPath) -> list[str]:
+    """List the fields of the model that stands at a key path, by walking its schema."""
+    schema: dict[str, Any] = model.model_json_schema()
+    definitions = schema.get("$defs", {})
+    node = schema
+    for part in path:
+        node = _resolve(node, definitions)
+        if isinstance(part, int):
+            node = node.get("items", {})
+        else:
+            node = node.get("properties", {}).get(part, node.get("additionalProperties", {}))
+    return list(_resolve(node, definitions).get("properties", {}))
+
+
+def _resolve(node: object, definitions: dict[str, Any]) -> dict[str, Any]:
+    while isinstance(node, dict) and "properties" not in node:
+        options = [option for option in node.get("anyOf", []) if option.get("type") != "null"]
+        if "$ref" in node:
+            node = definitions[node["$ref"].rsplit("/", 1)[-1]]
+        elif options:
+            node = options[0]
+        else:
+            break
+    return node if isinstance(node, dict) else {}
