@@ -60,8 +60,8 @@ $(STAMP): requirements.lock pyproject.toml
 			echo "$$python cannot create a virtual environment: on Debian, 'apt-get install python3-venv' first." >&2; \
 			exit 1; \
 		fi; \
-		$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock; \
-		$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .; \
+		$(BIN)/python -m pip install -qq --require-hashes --requirement requirements.lock; \
+		$(BIN)/python -m pip install -qq --no-deps --no-build-isolation --no-index --editable .; \
 	fi; \
 	touch $(STAMP); \
 	echo "make install: done after $$((SECONDS - began)) s"
