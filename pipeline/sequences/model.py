@@ -174,8 +174,8 @@ def _read_window(value: object) -> tuple[int, int]:
     if match is None:
         raise ValueError(f"{value!r} are no hours: {_HOURS_HOW}")
     opens, closes = (int(match[i]) * 60 + int(match[i + 1]) for i in (1, 3))
-    minutes = max(int(match[2]), int(match[4]))
-    if minutes > LAST_MINUTE or opens >= MINUTES_PER_DAY or closes > MINUTES_PER_DAY or opens == closes:
+    is_clock = max(int(match[2]), int(match[4])) <= LAST_MINUTE
+    if not is_clock or opens == closes or opens >= MINUTES_PER_DAY or closes > MINUTES_PER_DAY:
         raise ValueError(f"{value!r} are no hours: {_HOURS_HOW}")
     return opens, closes if closes > opens else closes + MINUTES_PER_DAY
 

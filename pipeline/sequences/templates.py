@@ -25,7 +25,8 @@ VARIABLES = (
 )
 """What every message may name, besides the attributes of workspace.yml."""
 
-ALWAYS_KNOWN = frozenset({"sender_name", "unsubscribe"})
+# A lead without an address of the channel never gets as far as its text.
+ALWAYS_KNOWN = frozenset({"sender_name", "unsubscribe", "email", "phone"})
 LONGEST_BYTES = 200_000
 DEEPEST_SNIPPETS = 10
 
@@ -59,7 +60,7 @@ class TextProblem:
     severity: Literal["error", "warning"] = "error"
 
 
-class MissingText(Exception):  # noqa: N818: the message is the whole story, for a Problem
+class MissingTextError(Exception):
     """A template or snippet that cannot be read; the message says what to do."""
 
 
@@ -67,35 +68,35 @@ def read_text(folder: Path, name: str, kind: Literal["templates", "snippets"]) -
     """Read one text file of the sequences folder.
 
     Raises:
-        MissingText: the name is no path inside templates/ or snippets/, or cannot be read.
+        MissingTextError: the name is no path inside templates/ or snippets/, or cannot be read.
     """
     if not name.startswith(f"{kind}/") or not _PATH.fullmatch(name) or ".." in name:
-        raise MissingText(f"{name!r} is no path: write {kind}/<name>.md, relative to the folder")
+        raise MissingTextError(f"{name!r} is no path: write {kind}/<name>.md, relative to the folder")
     path = folder / name
     try:
         raw = path.read_bytes()
         if len(raw) > LONGEST_BYTES:
-            raise MissingText(f"{name} has more than {LONGEST_BYTES:,} bytes: shorten it")
+            raise MissingTextError(f"{name} has more than {LONGEST_BYTES:,} bytes: shorten it")
         return raw.decode("utf-8-sig").replace("\r\n", "\n")
     except FileNotFoundError:
         others = sorted(f"{kind}/{file.name}" for file in (folder / kind).glob("*.*"))
         near = get_close_matches(name, others, n=1, cutoff=0.6)
         hint = f"did you mean {near[0]}?" if near else f"write the text into {name}"
-        raise MissingText(f"there is no file {name}: {hint}") from None
+        raise MissingTextError(f"there is no file {name}: {hint}") from None
     except UnicodeDecodeError:
-        raise MissingText(f"{name} is not UTF-8 text: save it as UTF-8") from None
+        raise MissingTextError(f"{name} is not UTF-8 text: save it as UTF-8") from None
     except OSError as error:
-        raise MissingText(f"{name} cannot be read: {error.strerror or error}") from None
+        raise MissingTextError(f"{name} cannot be read: {error.strerror or error}") from None
 
 
 def put_in_snippets(folder: Path, source: str, depth: int = 0) -> str:
     """Replace every `{% include 'snippets/x.md' %}` by the snippet's text.
 
     Raises:
-        MissingText: a snippet is missing, or snippets include each other in a circle.
+        MissingTextError: a snippet is missing, or snippets include each other in a circle.
     """
     if depth > DEEPEST_SNIPPETS:
-        raise MissingText("snippets include each other in a circle: remove one of the includes")
+        raise MissingTextError("snippets include each other in a circle: remove one of the includes")
 
     def replace(match: re.Match[str]) -> str:
         # The last line break of a file belongs to the file, not to the sentence around it.

@@ -1,0 +1,487 @@
+"""From files to compiled sequences: laid out flat, conditions as SQL, texts read, version hashed.
+
+Belongs here: the workspace, one file's meaning, rules across files. Does not: shapes of fields
+(`model`), advice (`check`), anything that needs the ledger (`engine`).
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pipeline.sequences.calendars import Calendar
+from pipeline.sequences.compiled import (
+    FINISHED,
+    CompiledSequence,
+    CompiledStep,
+    Delay,
+    Experiment,
+    Late,
+    Limits,
+    Retry,
+    Variant,
+    compile_from_json,
+    write_content_json,
+)
+from pipeline.sequences.conditions import ConditionError, Scope, compile_condition
+from pipeline.sequences.experiments import (
+    CONTENT_FIELDS,
+    build_experiment,
+    check_experiment,
+    with_delays,
+)
+from pipeline.sequences.model import (
+    REACTIONS,
+    SequenceFile,
+    StepFile,
+    Workspace,
+    read_model,
+    suggest,
+)
+from pipeline.sequences.problems import Problem, refuse_errors
+from pipeline.sequences.templates import (
+    MissingTextError,
+    check_text,
+    put_in_snippets,
+    read_text,
+)
+from pipeline.sequences.yaml_file import KeyPath, YamlFile, read_yaml
+
+__all__ = [
+    "Calendar",
+    "CompiledSequence",
+    "CompiledStep",
+    "Delay",
+    "Experiment",
+    "Late",
+    "Limits",
+    "Retry",
+    "Variant",
+    "compile_from_json",
+    "load_sequences",
+    "load_workspace",
+    "read_folder",
+    "read_sequences",
+    "read_workspace",
+]
+
+WORKSPACE_FILE = "workspace.yml"
+# Step positions are bits of a bigint; the planner keeps (version, step) in one integer of span 64.
+MOST_STEPS = 60
+_SEQUENCE_ID = re.compile(r"[a-z][a-z0-9_-]{0,59}")
+
+
+def load_workspace(folder: Path) -> Workspace:
+    """Read workspace.yml.
+
+    Raises:
+        DripError: it is missing or has problems; all of them are listed.
+    """
+    workspace, problems = read_workspace(folder)
+    refuse_errors(problems)
+    assert workspace is not None  # noqa: S101: without a workspace there is an error
+    return workspace
+
+
+def load_sequences(folder: Path, workspace: Workspace) -> list[CompiledSequence]:
+    """Read and compile every sequence of the folder, by id.
+
+    Raises:
+        DripError: a file has problems; all problems of all files are listed.
+    """
+    sequences, problems = read_sequences(folder, workspace)
+    refuse_errors(problems)
+    return sequences
+
+
+def read_folder(folder: Path) -> tuple[Workspace | None, list[CompiledSequence], list[Problem]]:
+    """Read the whole folder and collect every problem instead of raising."""
+    workspace, problems = read_workspace(folder)
+    if workspace is None:
+        return None, [], [*problems, *_shape_problems(folder)]
+    sequences, more = read_sequences(folder, workspace)
+    return workspace, sequences, [*problems, *more]
+
+
+def read_workspace(folder: Path) -> tuple[Workspace | None, list[Problem]]:
+    """Read workspace.yml; None when it cannot be used."""
+    path = folder / WORKSPACE_FILE
+    if not path.is_file():
+        message = f"{path} is missing: run `drip init`, or point DRIP_SEQUENCES to its folder"
+        return None, [Problem(WORKSPACE_FILE, 0, "", message)]
+    source = read_yaml(path, WORKSPACE_FILE)
+    if isinstance(source, Problem):
+        return None, [source]
+    found: list[Problem] = []
+    workspace = read_model(Workspace, source, found)
+    if workspace:
+        found.extend(_check_workspace(workspace, source))
+    return (workspace if not found else None), found
+
+
+def _check_workspace(workspace: Workspace, source: YamlFile) -> Iterator[Problem]:
+    for name, sender in workspace.senders.items():
+        if sender.transport not in workspace.transports:
+            hint = suggest(sender.transport, workspace.transports)
+            path: KeyPath = ("senders", name, "transport")
+            yield source.problem(path, f"unknown transport {sender.transport!r}.{hint}")
+    for channel, name in workspace.default_senders.items():
+        if name not in workspace.senders or workspace.senders[name].channel != channel:
+            known = [key for key, sender in workspace.senders.items() if sender.channel == channel]
+            hint = suggest(name, known) or f" Add one with channel: {channel} to `senders:`."
+            path = ("default_senders", channel)
+            yield source.problem(path, f"no {channel} sender {name!r}.{hint}")
+    for name, transport in workspace.transports.items():
+        if transport.kind == "smtp" and not transport.host:
+            yield source.problem(("transports", name), "smtp needs a server: add `host:`")
+
+
+def _sequence_files(folder: Path) -> tuple[list[YamlFile], list[Problem]]:
+    sources, problems = [], []
+    for path in sorted(folder.glob("*.yaml")):
+        message = f"files end in .yml: rename it to {path.stem}.yml"
+        problems.append(Problem(path.name, 0, "", message))
+    for path in sorted(folder.glob("*.yml")):
+        if path.name == WORKSPACE_FILE:
+            continue
+        if not _SEQUENCE_ID.fullmatch(path.stem):
+            message = "the file name is the sequence's id: use small letters, digits and _"
+            problems.append(Problem(path.name, 0, "", message))
+        source = read_yaml(path, path.name)
+        (problems if isinstance(source, Problem) else sources).append(source)  # type: ignore[arg-type]
+    return sources, problems
+
+
+def _shape_problems(folder: Path) -> list[Problem]:
+    """Check what can be checked of the sequences without a workspace."""
+    sources, problems = _sequence_files(folder)
+    for source in sources:
+        read_model(SequenceFile, source, problems)
+    return problems
+
+
+def read_sequences(
+    folder: Path, workspace: Workspace
+) -> tuple[list[CompiledSequence], list[Problem]]:
+    """Compile every sequence of the folder that has no problems, and collect the problems."""
+    sources, problems = _sequence_files(folder)
+    sequences = []
+    experiments: dict[str, str] = {}
+    for source in sources:
+        file = read_model(SequenceFile, source, problems)
+        if file is None:
+            continue
+        compiler = _Compiler(source, workspace, folder, experiments)
+        sequence = compiler.compile(file)
+        problems.extend(compiler.problems)
+        if not any(problem.severity == "error" for problem in compiler.problems):
+            sequences.append(sequence)
+    return sequences, problems
+
+
+@dataclass
+class _Node:
+    """One step with its place: where in the file, which number, what comes before and after."""
+
+    ix: int
+    path: KeyPath
+    step: StepFile
+    before: Mapping[str, int]
+    ways: list[list["_Node"]] = field(default_factory=list)
+    next_ix: int = FINISHED
+
+
+def _lay_out(
+    steps: list[StepFile], path: KeyPath, before: dict[str, int], nodes: list[_Node]
+) -> tuple[list[_Node], dict[str, int]]:
+    """Number the steps depth first, so that a follower always has a higher number.
+
+    Returns:
+        The steps of this list, and every message step that may lie on the path after them.
+    """
+    siblings = []
+    for position, step in enumerate(steps):
+        node = _Node(len(nodes), (*path, position), step, dict(before))
+        nodes.append(node)
+        siblings.append(node)
+        after = dict(before)
+        if step.channel:
+            after[step.id] = node.ix
+        for number, case in enumerate(step.branch or []):
+            way_path = (*node.path, "branch", number, "steps")
+            way, reached = _lay_out(case.steps, way_path, before, nodes)
+            node.ways.append(way)
+            after |= reached
+        before = after
+    return siblings, before
+
+
+def _link(siblings: list[_Node], join_ix: int) -> None:
+    for node, follower in zip(siblings, [*siblings[1:], None], strict=True):
+        node.next_ix = follower.ix if follower else join_ix
+        for way in node.ways:
+            _link(way, node.next_ix)
+
+
+class _Compiler:
+    """Compiles one checked file; every problem on the way is kept."""
+
+    def __init__(
+        self, source: YamlFile, workspace: Workspace, folder: Path, experiments: dict[str, str]
+    ) -> None:
+        self.source = source
+        self.workspace = workspace
+        self.folder = folder
+        self.experiments = experiments
+        self.problems: list[Problem] = []
+        self.nodes: list[_Node] = []
+        self.attributes = frozenset(workspace.attributes)
+
+    def compile(self, file: SequenceFile) -> CompiledSequence:
+        top, _ = _lay_out(file.steps, ("steps",), {}, self.nodes)
+        _link(top, FINISHED)
+        self._check_ids()
+        self._check_reached(top)
+        goal_name = file.goal.name if file.goal else None
+        if goal_name and goal_name not in self.workspace.goals:
+            hint = suggest(goal_name, self.workspace.goals)
+            how = f"declare it in `goals:` of workspace.yml.{hint}"
+            self._refuse(("goal", "name"), f"unknown goal {goal_name!r}: {how}")
+        steps = tuple(self._step(node) for node in self.nodes)
+        self._check_contacts(steps, file)
+        within = file.goal.within if file.goal else None
+        content_json = write_content_json(goal_name, within, steps)
+        return CompiledSequence(
+            sequence_id=self.source.name.removesuffix(".yml"),
+            version=hashlib.sha256(content_json.encode()).hexdigest()[:16],
+            status=file.status,
+            description=file.description,
+            owner=file.owner,
+            category=file.category,
+            goal_name=goal_name,
+            goal_within_seconds=within,
+            calendar=Calendar(
+                file.calendar.timezone,
+                file.calendar.fallback_timezone,
+                file.calendar.days,
+                file.calendar.hours,
+            ),
+            enroll_when_sql=self._condition(
+                ("enroll", "when"),
+                file.enroll.when,
+                Scope(attributes=self.attributes, is_enrollment=False),
+            ),
+            max_leads=file.enroll.max_leads,
+            holdout=file.enroll.holdout,
+            react={**REACTIONS, **file.react},
+            limits=Limits(file.limits.per_day, file.limits.per_lead),
+            steps=steps,
+            content_json=content_json,
+        )
+
+    def _refuse(self, path: KeyPath, message: str) -> None:
+        self.problems.append(self.source.problem(path, message))
+
+    def _check_ids(self) -> None:
+        seen: dict[str, int] = {}
+        for node in self.nodes:
+            path = (*node.path, "id")
+            if node.step.id in seen:
+                line = seen[node.step.id]
+                self._refuse(path, f"step id {node.step.id!r} twice, also in line {line}: rename")
+            seen.setdefault(node.step.id, self.source.line_of(path))
+        if len(self.nodes) > MOST_STEPS:
+            message = f"{len(self.nodes)} steps, at most {MOST_STEPS} are possible: split it"
+            self._refuse(("steps",), message)
+
+    def _check_reached(self, siblings: list[_Node]) -> None:
+        for number, node in enumerate(siblings):
+            if node.step.end and node.step.when is None and number + 1 < len(siblings):
+                message = f"never reached: {node.step.id!r} ends every path: give it a `when`"
+                self._refuse(siblings[number + 1].path, message)
+            for way in node.ways:
+                self._check_reached(way)
+
+    def _check_contacts(self, steps: tuple[CompiledStep, ...], file: SequenceFile) -> None:
+        longest: dict[int, int] = {FINISHED: 0}
+        for step in reversed(steps):
+            targets = [step.next_ix, *(target for _, target in step.cases)]
+            own = 1 if step.channel else 0
+            longest[step.ix] = own + max(longest[target] for target in targets)
+        most = longest[0]
+        if most > file.limits.per_lead:
+            message = (
+                f"a lead may get {most} messages here, but limits.per_lead is "
+                f"{file.limits.per_lead}: write `limits: {{per_lead: {most}}}` or remove steps"
+            )
+            path: KeyPath = ("limits", "per_lead")
+            self._refuse(path if path in self.source.lines else ("steps",), message)
+
+    def _condition(self, path: KeyPath, text: str | None, scope: Scope) -> str | None:
+        if text is None:
+            return None
+        try:
+            return compile_condition(text, scope)
+        except ConditionError as error:
+            self._refuse(path, str(error))
+            return None
+
+    def _scope(self, node: _Node) -> Scope:
+        elsewhere = {}
+        for other in self.nodes:
+            if other.step.id in node.before:
+                continue
+            if not other.step.channel:
+                why = "it sends nothing; name a message step"
+            elif other.ix >= node.ix:
+                why = "it does not come before this step; name an earlier one"
+            else:
+                why = "it lies on another way of the branch; name a step on this way"
+            elsewhere[other.step.id] = why
+        return Scope(node.before, elsewhere, self.attributes)
+
+    def _step(self, node: _Node) -> CompiledStep:
+        step = node.step
+        kinds = [name for name in ("channel", "branch", "end") if getattr(step, name)]
+        if len(kinds) != 1:
+            what = "a step has exactly one of channel, branch and end"
+            self._refuse(node.path, f"{what}: write `channel: email`, or split the step")
+        compiled = CompiledStep(
+            ix=node.ix,
+            step_id=step.id,
+            kind="end" if step.end else "branch" if step.branch else step.channel or "email",
+            delay=step.after or Delay(),
+            when_sql=self._condition((*node.path, "when"), step.when, self._scope(node)),
+            next_ix=FINISHED if step.end and step.when is None else node.next_ix,
+            end_status=step.end if step.end != "completed" else None,
+        )
+        if step.branch:
+            return replace(compiled, cases=self._cases(node))
+        return self._message(node, compiled) if step.channel else self._no_message(node, compiled)
+
+    def _no_message(self, node: _Node, compiled: CompiledStep) -> CompiledStep:
+        for name in _MESSAGE_FIELDS:
+            if getattr(node.step, name) is not None:
+                message = f"{compiled.kind} steps have no {name}: remove it, or add `channel:`"
+                self._refuse((*node.path, name), message)
+        return compiled
+
+    def _cases(self, node: _Node) -> tuple[tuple[str | None, int], ...]:
+        self._no_message(node, CompiledStep(node.ix, node.step.id, "branch"))
+        cases: list[tuple[str | None, int]] = []
+        for number, (case, way) in enumerate(zip(node.step.branch or [], node.ways, strict=True)):
+            path = (*node.path, "branch", number)
+            target = way[0].ix if way else node.next_ix
+            if case.when is None and number + 1 < len(node.ways):
+                message = "a way without `when` takes everybody: write it last, or add a `when`"
+                self._refuse(path, message)
+            sql = self._condition((*path, "when"), case.when, self._scope(node))
+            cases.append((sql, target))
+        if (node.step.branch or [])[-1].when is not None:
+            cases.append((None, node.next_ix))
+        return tuple(cases)
+
+    def _message(self, node: _Node, compiled: CompiledStep) -> CompiledStep:
+        step, channel = node.step, node.step.channel or ""
+        content = self._content(node.path, channel, self._texts(node, channel))
+        return replace(
+            compiled,
+            channel=channel,
+            sender=self._sender(node, channel),
+            content=content,
+            retry=Retry(step.retry.attempts, step.retry.backoff, step.retry.then)
+            if step.retry
+            else Retry(),
+            late=Late(step.late.after, step.late.then) if step.late else Late(),
+            experiment=self._experiment(node, channel, compiled.delay),
+        )
+
+    def _sender(self, node: _Node, channel: str) -> str | None:
+        name = node.step.sender or self.workspace.default_sender(channel)
+        senders = self.workspace.senders
+        known = [key for key, sender in senders.items() if sender.channel == channel]
+        path = (*node.path, "sender")
+        if name is None:
+            hint = suggest("", known) or f" Add one with channel: {channel} to workspace.yml."
+            self._refuse(path, f"no sender: add `sender:`.{hint}")
+        elif name not in senders:
+            self._refuse(path, f"unknown sender {name!r}.{suggest(name, known)}")
+        elif senders[name].channel != channel:
+            what = f"sender {name!r} sends {senders[name].channel}, this step is {channel}"
+            self._refuse(path, f"{what}.{suggest(name, known)}")
+        return name
+
+    def _texts(self, node: _Node, channel: str) -> dict[str, str]:
+        """Give the step's own texts, and refuse what the channel lacks or does not have."""
+        step, wanted = node.step, CONTENT_FIELDS[channel]
+        for name in ("subject", "body", "text"):
+            value = getattr(step, name)
+            if name in wanted and not (value and value.strip()):
+                self._refuse((*node.path, name), f"{channel} step without {name}: {_HOW[name]}")
+            elif name not in wanted and value is not None:
+                how = " and ".join(wanted)
+                message = f"{channel} steps have no {name}: write {how}"
+                self._refuse((*node.path, name), message)
+        values = {name: getattr(step, name) for name in wanted}
+        return {name: value for name, value in values.items() if value}
+
+    def _content(self, path: KeyPath, channel: str, texts: Mapping[str, str]) -> dict[str, str]:
+        content = {}
+        for name, text in texts.items():
+            if name not in CONTENT_FIELDS[channel]:
+                continue
+            where = (*path, name)
+            if name == "subject" and "\n" in text.strip():
+                self._refuse(where, "a subject is one line: remove the line break")
+            source = self._read(where, name, text)
+            if source is not None:
+                content["body_text" if name == "body" else name] = source
+        return content
+
+    def _read(self, where: KeyPath, name: str, text: str) -> str | None:
+        """Read a template file or take the inline text, with snippets put in, and check it."""
+        try:
+            own = read_text(self.folder, text, "templates") if name == "body" else text
+            full = put_in_snippets(self.folder, own)
+        except MissingTextError as error:
+            self._refuse(where, str(error))
+            return None
+        for problem in check_text(full, self.attributes):
+            if name == "body" and full == own:
+                found = Problem(text, problem.line, "", problem.message, problem.severity)
+            else:
+                place = f"{text} with its snippets: " if name == "body" else ""
+                message = place + problem.message
+                found = self.source.problem(where, message, problem.severity)
+            if found not in self.problems:
+                self.problems.append(found)
+        return full
+
+    def _experiment(self, node: _Node, channel: str, delay: Delay) -> Experiment | None:
+        test = node.step.experiment
+        if test is None:
+            return None
+        path: KeyPath = (*node.path, "experiment")
+        findings = list(check_experiment(node.step, test, self.workspace, node.ix == 0))
+        for finding in findings:
+            self._refuse((*path, *finding.path), finding.message)
+        place = f"{self.source.name}, line {self.source.line_of((*path, 'id'))}"
+        if test.id in self.experiments:
+            message = f"experiment {test.id!r} is also in {self.experiments[test.id]}"
+            self._refuse((*path, "id"), f"{message}: an id is used once, for ever: rename")
+        self.experiments.setdefault(test.id, place)
+        contents = []
+        for number, variant in enumerate(test.variants):
+            texts = {name: getattr(variant, name) for name in ("subject", "body", "text")}
+            given = {name: text for name, text in texts.items() if text is not None}
+            contents.append(self._content((*path, "variants", number), channel, given))
+        return None if findings else with_delays(build_experiment(test, contents), delay)
+
+
+_MESSAGE_FIELDS = ("sender", "subject", "body", "text", "retry", "late", "experiment")
+_HOW = {
+    "subject": 'write `subject: "…"`',
+    "body": "write `body: templates/<name>.md`",
+    "text": 'write `text: "…"`',
+}
