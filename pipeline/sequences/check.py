@@ -1,16 +1,18 @@
 """`drip check`: every problem of the sequences folder, errors and advice, by file and line.
 
-Belongs here: collecting, and warnings about what runs but is unwise. Does not: errors (`compile` and
-below find them, so that the engine refuses the same files).
+Belongs here: collecting, and warnings about what runs but is unwise. Does not: errors; `compile` and
+those below find them, so that the engine refuses the same files.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pipeline.sequences.compile import WORKSPACE_FILE, read_folder
 from pipeline.sequences.compiled import CompiledSequence, CompiledStep
 from pipeline.sequences.model import Workspace
 from pipeline.sequences.problems import Problem
+from pipeline.sequences.yaml_file import KeyPath, YamlFile, read_yaml
 
 # Phones show about fifty characters of a subject (requirements.md 113).
 LONGEST_SUBJECT = 50
@@ -26,7 +28,9 @@ def check_folder(folder: Path) -> list[Problem]:
     if workspace:
         problems.extend(_advise_workspace(workspace))
     for sequence in sequences:
-        problems.extend(_advise(sequence))
+        source = read_yaml(folder / f"{sequence.sequence_id}.yml", f"{sequence.sequence_id}.yml")
+        if isinstance(source, YamlFile):
+            problems.extend(_advise(sequence, source))
     return sorted(set(problems))
 
 
@@ -36,24 +40,33 @@ def _advise_workspace(workspace: Workspace) -> Iterator[Problem]:
         yield Problem(WORKSPACE_FILE, 1, "address", message, "warning")
 
 
-def _advise(sequence: CompiledSequence) -> Iterator[Problem]:
-    file = f"{sequence.sequence_id}.yml"
+def _advise(sequence: CompiledSequence, source: YamlFile) -> Iterator[Problem]:
     if sequence.status == "active" and sequence.enroll_when_sql is None:
         message = "active, but nobody is enrolled: write `when: lead.source = 'META'` or the like"
-        yield Problem(file, 1, "enroll.when", message, "warning")
+        yield source.problem(("enroll", "when"), message, "warning")
+    paths = dict(_step_paths(source.data["steps"], ("steps",)))
     for step in sequence.steps:
-        for message in _advise_step(step):
-            yield Problem(file, 1, f"step {step.step_id}", message, "warning")
+        for key, message in _advise_step(step):
+            yield source.problem((*paths[step.step_id], *key), message, "warning")
 
 
-def _advise_step(step: CompiledStep) -> Iterator[str]:
+def _step_paths(steps: list[dict[str, Any]], path: KeyPath) -> Iterator[tuple[str, KeyPath]]:
+    for position, step in enumerate(steps):
+        yield step["id"], (*path, position)
+        for number, case in enumerate(step.get("branch") or []):
+            inner = (*path, position, "branch", number, "steps")
+            yield from _step_paths(case.get("steps") or [], inner)
+
+
+def _advise_step(step: CompiledStep) -> Iterator[tuple[KeyPath, str]]:
     subject, text = step.content.get("subject", ""), step.content.get("text", "")
     if len(subject) > LONGEST_SUBJECT and "{{" not in subject:
-        yield f"the subject has {len(subject)} characters, phones show {LONGEST_SUBJECT}: shorten"
+        message = f"{len(subject)} characters, phones show {LONGEST_SUBJECT}: shorten the subject"
+        yield ("subject",), message
     if len(text) > LONGEST_TEXT:
-        yield f"the text has {len(text)} characters, more than three messages: shorten it"
+        yield ("text",), f"{len(text)} characters are more than three messages: shorten the text"
     test = step.experiment
     if test and test.varies == "content":
         changed = [variant for variant in test.variants if variant.content]
         if len(changed) + 1 < len(test.variants):
-            yield f"experiment {test.experiment_id}: two variants say the same: change one"
+            yield ("experiment", "variants"), "two variants say the same: change one of them"

@@ -39,7 +39,7 @@ from pipeline.sequences.model import (
     read_model,
     suggest,
 )
-from pipeline.sequences.problems import Problem, refuse_errors
+from pipeline.sequences.problems import Problem, as_error, errors_of
 from pipeline.sequences.templates import (
     MissingTextError,
     check_text,
@@ -79,8 +79,8 @@ def load_workspace(folder: Path) -> Workspace:
         DripError: it is missing or has problems; all of them are listed.
     """
     workspace, problems = read_workspace(folder)
-    refuse_errors(problems)
-    assert workspace is not None  # noqa: S101: without a workspace there is an error
+    if workspace is None:
+        raise as_error(problems)
     return workspace
 
 
@@ -91,7 +91,8 @@ def load_sequences(folder: Path, workspace: Workspace) -> list[CompiledSequence]
         DripError: a file has problems; all problems of all files are listed.
     """
     sequences, problems = read_sequences(folder, workspace)
-    refuse_errors(problems)
+    if errors_of(problems):
+        raise as_error(problems)
     return sequences
 
 
@@ -126,6 +127,9 @@ def _check_workspace(workspace: Workspace, source: YamlFile) -> Iterator[Problem
             hint = suggest(sender.transport, workspace.transports)
             path: KeyPath = ("senders", name, "transport")
             yield source.problem(path, f"unknown transport {sender.transport!r}.{hint}")
+        for problem in check_text(sender.to or "", workspace.attributes):
+            if problem.severity == "error":
+                yield source.problem(("senders", name, "to"), problem.message)
     for channel, name in workspace.default_senders.items():
         if name not in workspace.senders or workspace.senders[name].channel != channel:
             known = [key for key, sender in workspace.senders.items() if sender.channel == channel]
@@ -138,7 +142,8 @@ def _check_workspace(workspace: Workspace, source: YamlFile) -> Iterator[Problem
 
 
 def _sequence_files(folder: Path) -> tuple[list[YamlFile], list[Problem]]:
-    sources, problems = [], []
+    sources: list[YamlFile] = []
+    problems: list[Problem] = []
     for path in sorted(folder.glob("*.yaml")):
         message = f"files end in .yml: rename it to {path.stem}.yml"
         problems.append(Problem(path.name, 0, "", message))
@@ -149,7 +154,10 @@ def _sequence_files(folder: Path) -> tuple[list[YamlFile], list[Problem]]:
             message = "the file name is the sequence's id: use small letters, digits and _"
             problems.append(Problem(path.name, 0, "", message))
         source = read_yaml(path, path.name)
-        (problems if isinstance(source, Problem) else sources).append(source)  # type: ignore[arg-type]
+        if isinstance(source, Problem):
+            problems.append(source)
+        else:
+            sources.append(source)
     return sources, problems
 
 

@@ -1,7 +1,7 @@
 """The experiment of a step: from the file's words to arms, weights and what they change.
 
-Belongs here: what one experiment must hold to be a test. Does not: drawing arms (`engine`), deciding
-(`analysis`).
+Belongs here: what one experiment must hold to be a test. Does not: drawing arms (`engine`),
+deciding (`analysis`).
 """
 
 from collections.abc import Iterator

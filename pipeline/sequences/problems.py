@@ -40,14 +40,9 @@ def errors_of(problems: Iterable[Problem]) -> list[Problem]:
     return sorted({problem for problem in problems if problem.severity == "error"})
 
 
-def refuse_errors(problems: Iterable[Problem]) -> None:
-    """Raise one error that lists every error among the problems.
-
-    Raises:
-        DripError: there is at least one.
-    """
+def as_error(problems: Iterable[Problem]) -> DripError:
+    """Make one error that lists every error among the problems."""
     errors = errors_of(problems)
-    if errors:
-        count = "1 problem" if len(errors) == 1 else f"{len(errors)} problems"
-        lines = "\n".join(f"  {error}" for error in errors)
-        raise DripError(f"{count} in the sequences folder, nothing was started. Mend:\n{lines}")
+    count = "1 problem" if len(errors) == 1 else f"{len(errors)} problems"
+    lines = "\n".join(f"  {error}" for error in errors)
+    return DripError(f"{count} in the sequences folder, nothing was started. Mend:\n{lines}")

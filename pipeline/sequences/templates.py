@@ -71,7 +71,7 @@ def read_text(folder: Path, name: str, kind: Literal["templates", "snippets"]) -
         MissingTextError: the name is no path inside templates/ or snippets/, or cannot be read.
     """
     if not name.startswith(f"{kind}/") or not _PATH.fullmatch(name) or ".." in name:
-        raise MissingTextError(f"{name!r} is no path: write {kind}/<name>.md, relative to the folder")
+        raise MissingTextError(f"{name!r} is no file of ours: write {kind}/<name>.md")
     path = folder / name
     try:
         raw = path.read_bytes()
@@ -96,7 +96,7 @@ def put_in_snippets(folder: Path, source: str, depth: int = 0) -> str:
         MissingTextError: a snippet is missing, or snippets include each other in a circle.
     """
     if depth > DEEPEST_SNIPPETS:
-        raise MissingTextError("snippets include each other in a circle: remove one of the includes")
+        raise MissingTextError("snippets include each other in a circle: remove one include")
 
     def replace(match: re.Match[str]) -> str:
         # The last line break of a file belongs to the file, not to the sentence around it.
