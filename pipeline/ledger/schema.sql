@@ -287,8 +287,8 @@ create view send_status as
 with last_outcome as (
     select
         send_id,
-        max_by(status, attempt) as status,
-        max_by(reason, attempt) as reason,
+        max_by(status, (attempt, settled_at)) as status,
+        max_by(reason, (attempt, settled_at)) as reason,
         max(settled_at) as settled_at,
         max(message_id) as message_id,
         max(attempt) as attempts
@@ -317,8 +317,8 @@ settled as (
     select
         c.send_id,
         c.attempt,
-        max_by(o.status, o.attempt) as status,
-        max_by(o.reason, o.attempt) as reason,
+        max_by(o.status, (o.attempt, o.settled_at)) as status,
+        max_by(o.reason, (o.attempt, o.settled_at)) as reason,
         max(o.settled_at) as settled_at
     from claims as c
     inner join send_outcomes as o

@@ -110,13 +110,13 @@ def _connect(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
 
 def _check_schema(con: duckdb.DuckDBPyConnection, path: Path) -> None:
     try:
-        row = con.execute("select value from meta where key = 'schema_version'").fetchone()
+        rows = con.execute("select value from meta where key = 'schema_version'").fetchall()
     except duckdb.Error as error:
         raise LedgerBroken(
             f"{path} is not a ledger ({str(error).splitlines()[0]}). Restore it from a backup."
         ) from None
-    if row is None or row[0] != SCHEMA_VERSION:
-        found = row[0] if row else "none"
+    found = rows[0][0] if rows else "none"
+    if found != SCHEMA_VERSION:
         raise LedgerBroken(
             f"{path} has schema {found}, this version reads {SCHEMA_VERSION}. "
             "Use the version that wrote it, or import its facts anew."
@@ -149,7 +149,7 @@ def copy_ledger(home: Path, target: Path, timeout: float = 30.0) -> None:
     cp = shutil.which("cp") or "/bin/cp"
     with open_ledger(home, timeout=timeout) as con:
         con.execute("checkpoint")
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(
             [cp, "--reflink=auto", str(ledger_path(home)), str(target)],
             capture_output=True,
             text=True,

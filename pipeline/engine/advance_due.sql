@@ -1,0 +1,99 @@
+-- Second half of a move: the delay (of the arm, where the delay is on trial), the due time, the row of `live`.
+
+insert into live by name
+with delays as (
+    select
+        t.*,
+        a.arm as next_arm,
+        coalesce(r.delay_unit, t.delay_unit) as unit,
+        coalesce(r.delay_amount, t.delay_amount) as amount,
+        case coalesce(r.delay_since, t.delay_since)
+            when 'enrollment' then t.enrolled_at
+            else t.settled_at
+        end as delay_anchor,
+    from stepping as t
+    left join assigned as a on t.enrollment_id = a.enrollment_id
+    left join arm_range as r
+        on t.version_id = r.version_id and t.next_ix = r.step_ix and a.arm = r.arm and t.varies = 'delay'
+),
+
+local_times as (
+    select
+        enrollment_id,
+        next_zone,
+        timezone(next_zone, delay_anchor) as anchor_local,
+        amount,
+        unit,
+    from delays
+    where unit != 'seconds'
+),
+
+local_due as (
+    select
+        enrollment_id,
+        next_zone,
+        case unit
+            when 'days' then anchor_local + to_days(amount)
+            -- From the last business day at or before the anchor, weeks of five days.
+            else
+                anchor_local
+                + to_days(
+                    least(isodow(anchor_local), 5) - isodow(anchor_local)
+                    + amount
+                    + 2 * ((least(isodow(anchor_local), 5) - 1 + amount) // 5)
+                )
+        end as due_local,
+    from local_times
+),
+
+-- R2: an overlap has two instants with this wall time, the first counts; a gap has none, its end counts.
+instants as (
+    select
+        d.enrollment_id,
+        coalesce(
+            min(u.instant) filter (where u.instant >= p.from_at and u.instant < p.to_at),
+            min(p.from_at) filter (where u.instant < p.from_at)
+        ) as due_instant,
+    from local_due as d
+    inner join zone_period as p on d.next_zone = p.zone
+    cross join lateral (
+        select timezone('UTC', d.due_local - to_seconds(p.offset_seconds)) as instant
+    ) as u
+    group by d.enrollment_id
+),
+
+timed as (
+    select
+        d.*,
+        greatest(
+            coalesce(i.due_instant, d.delay_anchor + to_seconds(d.amount)),
+            d.settled_at
+        ) as next_due_at,
+    from delays as d
+    left join instants as i on d.enrollment_id = i.enrollment_id
+)
+
+select
+    enrollment_id,
+    lead_id,
+    version_id,
+    next_ix as step_ix,
+    'waiting' as status,
+    next_due_at as due_at,
+    next_due_at as slot_at,
+    settled_at as anchor_at,
+    enrolled_at,
+    next_zone as zone,
+    is_holdout,
+    is_paused,
+    false as is_ended,
+    case when varies = 'delay' then next_arm end as arm,
+    null as send_id,
+    0 as attempts,
+    sent_mask,
+    opened_mask,
+    clicked_mask,
+    has_replied,
+    has_converted,
+    count_sends,
+from timed;

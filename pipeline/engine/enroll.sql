@@ -1,0 +1,83 @@
+-- Enrolls the leads of one sequence's rule. Only leads that came or changed since the rule last looked are examined;
+-- a rule enrolls a lead once in its life (R18). Out: rows of `enrollments` and the temp table `moving`.
+
+create or replace temp table entering as
+with candidates as (
+    select
+        l.lead_id,
+        l.created_at,
+        l.source as lead_source,
+        l.country as lead_country,
+        l.timezone as lead_timezone,
+        l.created_at as lead_created_at,
+        l.attributes as lead_attributes,
+        $now::timestamptz as now_at,
+    from leads as l
+    where l.change_no > $after_change and l.origin = 'live'
+),
+
+matching as (
+    select
+        c.lead_id,
+        c.created_at,
+    from candidates as c
+    where /*enroll_when*/ true
+),
+
+fresh as (
+    select m.*
+    from matching as m
+    anti join (
+        select lead_id
+        from enrollments
+        where sequence_id = $sequence_id
+    ) as e on m.lead_id = e.lead_id
+),
+
+chosen as (
+    select lead_id
+    from fresh
+    order by created_at, lead_id
+    limit $room
+)
+
+select
+    nextval('enrollment_ids') as enrollment_id,
+    lead_id,
+    ('0x' || md5($salt || ':holdout:' || $sequence_id || ':' || lead_id)[:13])::bigint
+    / 4503599627370496.0 < $holdout as is_holdout,
+from chosen;
+
+insert into enrollments
+select
+    enrollment_id,
+    lead_id,
+    $sequence_id,
+    $version_id,
+    1,
+    $now,
+    'rule',
+    is_holdout,
+    'live',
+from entering;
+
+create or replace temp table moving as
+select
+    enrollment_id,
+    lead_id,
+    $version_id::bigint as version_id,
+    $now::timestamptz as enrolled_at,
+    is_holdout,
+    false as is_paused,
+    false as is_ended,
+    0::bigint as sent_mask,
+    0::bigint as opened_mask,
+    0::bigint as clicked_mask,
+    false as has_replied,
+    false as has_converted,
+    0::smallint as count_sends,
+    $now::timestamptz as settled_at,
+    0::smallint as next_ix,
+    null::varchar as end_status,
+    null::varchar as end_reason,
+from entering;

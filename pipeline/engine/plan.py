@@ -1,0 +1,166 @@
+"""Planning: what becomes of every step that is due, in one set-based pass (R3 to R6, R10 to R13).
+
+Belongs here: building the pass from the programme and running it. Does not: the SQL itself
+(`plan*.sql`), handing over (`dispatch`).
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import duckdb
+import polars as pl
+
+from pipeline.engine.advance import advance
+from pipeline.engine.assignment import draw_arms
+from pipeline.engine.programme import Programme, case_by_step
+from pipeline.ledger.statements import run_file
+from pipeline.sequences.calendars import Calendar, local_to_utc, open_windows
+from pipeline.sequences.compiled import CompiledStep
+
+_HERE = Path(__file__).parent
+# A window opens at least once in this many days, or the sequence never sends.
+_HORIZON = timedelta(days=32)
+_WINDOW_SCHEMA = {
+    "sequence_id": pl.String,
+    "zone": pl.String,
+    "open_at": pl.Datetime("us", "UTC"),
+    "close_at": pl.Datetime("us", "UTC"),
+}
+
+
+def plan(
+    con: duckdb.DuckDBPyConnection, programme: Programme, salt: str, now: datetime
+) -> dict[str, int]:
+    """Decide on every due step and write the decisions; claims wait for the dispatcher.
+
+    Branches are followed within the pass, however deep. Returns counts by outcome (claimed,
+    postponed, skipped, held_out).
+    """
+    totals: dict[str, int] = {}
+    while True:
+        run_file(con, _HERE / "plan.sql", now=now)
+        controls, total = con.execute(
+            "select count(*) filter (where kind in ('branch', 'end')), count(*) from due"
+        ).fetchall()[0]
+        if total == 0:
+            return totals
+        if controls:
+            run_file(
+                con,
+                _HERE / "plan_control.sql",
+                expressions={"branch_target": _branch_targets(programme)},
+            )
+            advance(con, salt)
+        if total > controls:
+            for outcome, count in _plan_messages(con, programme, salt, now).items():
+                totals[outcome] = totals.get(outcome, 0) + count
+
+
+def _plan_messages(
+    con: duckdb.DuckDBPyConnection, programme: Programme, salt: str, now: datetime
+) -> dict[str, int]:
+    _create_windows(con, programme, now)
+    run_file(
+        con, _HERE / "plan_messages.sql", expressions={"step_when": _step_conditions(programme)}
+    )
+    draw_arms(con, salt)
+    run_file(
+        con, _HERE / "plan_verdicts.sql", day_start=_day_start(programme.workspace.timezone, now)
+    )
+    run_file(con, _HERE / "plan_write.sql")
+    advance(con, salt)
+    return dict(con.execute("select outcome, count(*) from verdicts group by outcome").fetchall())
+
+
+def _step_conditions(programme: Programme) -> str:
+    return case_by_step(
+        {
+            (version_id, step.ix): step.when_sql
+            for version_id, steps in programme.steps.items()
+            for step in steps
+            if step.when_sql and step.kind != "branch"
+        },
+        "true",
+    )
+
+
+def _branch_targets(programme: Programme) -> str:
+    return case_by_step(
+        {
+            (version_id, step.ix): _branch_case(step)
+            for version_id, steps in programme.steps.items()
+            for step in steps
+            if step.kind == "branch"
+        },
+        "-1",
+    )
+
+
+def _branch_case(step: CompiledStep) -> str:
+    parts = [f"when {when_sql} then {target}" for when_sql, target in step.cases if when_sql]
+    otherwise = next((target for when_sql, target in step.cases if not when_sql), step.next_ix)
+    return f"case {' '.join(parts)} else {otherwise} end" if parts else str(otherwise)
+
+
+def _day_start(zone: str, now: datetime, days: int = 0) -> datetime:
+    local = now.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=days)
+    return local_to_utc(midnight, zone)
+
+
+@lru_cache(maxsize=4096)
+def _windows(
+    calendar: Calendar, zone: str, start: datetime, end: datetime
+) -> Sequence[tuple[datetime, datetime]]:
+    return tuple(open_windows(calendar, zone, start, end))
+
+
+def _create_windows(con: duckdb.DuckDBPyConnection, programme: Programme, now: datetime) -> None:
+    """Create `open_window` (windows of each sequence and zone) and `zone_now` (what is next)."""
+    pairs = con.execute(
+        "select sequence_id, zone, min(slot_at) from due "
+        "where kind not in ('branch', 'end') group by all"
+    ).fetchall()
+    rows = []
+    for sequence_id, zone, first in pairs:
+        sequence = programme.sequence(sequence_id)
+        calendar = sequence.calendar if sequence else Calendar()
+        # Whole days keep the cache warm from tick to tick.
+        start = _whole_day(first) - timedelta(days=1)
+        end = _whole_day(now) + _HORIZON
+        rows += [
+            (sequence_id, zone, open_at, close_at)
+            for open_at, close_at in _windows(calendar, zone, start, end)
+            if close_at > first
+        ]
+    frame = pl.DataFrame(rows, schema=_WINDOW_SCHEMA, orient="row")
+    con.register("window_frame", frame)
+    con.execute("create or replace temp table open_window as select * from window_frame")
+    con.unregister("window_frame")
+    con.execute(
+        """
+        create or replace temp table zone_now as
+        select
+            d.sequence_id,
+            d.zone,
+            coalesce(
+                min(greatest(w.open_at, $now)) filter (where w.close_at > $now),
+                $now + interval 32 day
+            ) as now_opens_at,
+            coalesce(
+                min(greatest(w.open_at, $tomorrow)) filter (where w.close_at > $tomorrow),
+                $now + interval 32 day
+            ) as next_day_opens_at
+        from (select distinct sequence_id, zone from due where kind not in ('branch', 'end')) as d
+        left join open_window as w on d.sequence_id = w.sequence_id and d.zone = w.zone
+        group by d.sequence_id, d.zone
+        """,
+        {"now": now, "tomorrow": _day_start(programme.workspace.timezone, now, days=1)},
+    )
+
+
+def _whole_day(moment: datetime) -> datetime:
+    return datetime(moment.year, moment.month, moment.day, tzinfo=UTC)

@@ -1,0 +1,34 @@
+-- One pass over everything that is due. In: `live` and the programme's temp tables `step`, `window_at`.
+-- Out: the temp table `verdicts`, one row per due step with what becomes of it.
+
+create or replace temp table due as
+select
+    v.*,
+    s.sequence_id,
+    s.kind,
+    s.channel,
+    s.sender,
+    s.next_ix as following_ix,
+    s.max_attempts,
+    s.late_seconds,
+    s.late_then,
+    s.end_status,
+    s.experiment_id,
+    s.varies,
+    s.control,
+    s.sample_share,
+    s.is_auto,
+    s.has_holdout_arm,
+    s.holdout,
+    s.per_lead,
+    s.per_day,
+    l.source as lead_source,
+    l.country as lead_country,
+    l.timezone as lead_timezone,
+    l.created_at as lead_created_at,
+    l.attributes as lead_attributes,
+    $now::timestamptz as now_at,
+from live as v
+inner join step as s on v.version_id = s.version_id and v.step_ix = s.step_ix
+left join leads as l on v.lead_id = l.lead_id
+where v.slot_at <= $now and v.status != 'in_flight' and not v.is_paused and s.is_running;

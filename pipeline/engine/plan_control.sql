@@ -1,0 +1,28 @@
+-- Branches and ends take no time (R1): they are settled as soon as they are due, again and again until none is left.
+
+create or replace temp table moving as
+select
+    due.enrollment_id,
+    due.lead_id,
+    due.version_id,
+    due.step_ix,
+    due.enrolled_at,
+    due.is_holdout,
+    due.is_paused,
+    due.is_ended,
+    due.sent_mask,
+    due.opened_mask,
+    due.clicked_mask,
+    due.has_replied,
+    due.has_converted,
+    due.count_sends,
+    due.due_at as settled_at,
+    case when due.kind = 'branch' then /*branch_target*/ null else -1 end as next_ix,
+    case when due.kind = 'end' then 'completed' end as end_status,
+    case when due.kind = 'end' then due.end_status end as end_reason,
+from due
+where due.kind in ('branch', 'end');
+
+delete from live
+using moving as m
+where live.enrollment_id = m.enrollment_id;

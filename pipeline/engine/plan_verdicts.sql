@@ -1,0 +1,73 @@
+create or replace temp table reachable as
+with suppressed as (
+    select distinct c.enrollment_id, c.step_ix,
+        min(p.reason) over (partition by c.enrollment_id) as reason
+    from candidates as c
+    inner join suppressions as p
+        on
+            c.lead_id = p.lead_id
+            and p.lifted_at is null
+            and (p.channel is null or p.channel = c.channel)
+            and (p.sequence_id is null or p.sequence_id = c.sequence_id)
+    where c.stopped_by is null
+)
+
+select
+    c.* exclude (stopped_by),
+    case
+        when c.stopped_by is not null then c.stopped_by
+        when s.reason is not null then s.reason
+        when c.channel = 'email' and i.email is null then 'no_address'
+        when c.channel = 'sms' and i.phone is null then 'no_address'
+        when c.status = 'waiting' and c.send_id is null and c.count_sends >= c.per_lead then 'lead_cap'
+    end as stopped_by,
+from candidates as c
+left join suppressed as s on c.enrollment_id = s.enrollment_id
+left join identities as i on c.lead_id = i.lead_id;
+
+-- R10: follow-ups before first touches, then due_at, then enrollment_id; ghosts and retries use no quota.
+create or replace temp table verdicts as
+with used as (
+    select
+        v.sequence_id,
+        count(*) as used_today,
+    from sends as s
+    inner join sequence_versions as v on s.version_id = v.version_id
+    where s.claimed_at >= $day_start and s.origin = 'live'
+    group by v.sequence_id
+),
+
+ranked as (
+    select
+        r.*,
+        row_number() over (
+            partition by r.sequence_id, r.stopped_by is null and r.status = 'waiting' and r.send_id is null and not r.is_holdout
+            order by (r.count_sends = 0), r.due_at, r.enrollment_id
+        ) as place,
+    from reachable as r
+)
+
+select
+    k.*,
+    case
+        when k.stopped_by in ('window') then 'postponed'
+        when k.stopped_by is not null then 'skipped'
+        when k.is_holdout then 'held_out'
+        when
+            k.status = 'waiting' and k.send_id is null and k.per_day is not null
+            and k.place + coalesce(u.used_today, 0) > k.per_day
+            then 'postponed'
+        else 'claimed'
+    end as outcome,
+    case
+        when k.stopped_by is not null then k.stopped_by
+        when k.is_holdout then 'holdout'
+        when
+            k.status = 'waiting' and k.send_id is null and k.per_day is not null
+            and k.place + coalesce(u.used_today, 0) > k.per_day
+            then 'sequence_cap'
+    end as reason,
+    a.arm as content_arm,
+from ranked as k
+left join used as u on k.sequence_id = u.sequence_id
+left join assigned as a on k.enrollment_id = a.enrollment_id;

@@ -1,0 +1,150 @@
+-- Writes what was decided: claims into `sends`, everything into `why`, new states into `live`, the skipped into `moving`.
+
+create or replace temp table claims as
+select
+    v.*,
+    coalesce(v.send_id, nextval('send_ids')) as claimed_send_id,
+    v.attempts + 1 as attempt,
+    coalesce(v.content_arm, v.arm) as variant,
+from verdicts as v
+where v.outcome = 'claimed';
+
+insert into sends
+select
+    claimed_send_id,
+    enrollment_id,
+    lead_id,
+    version_id,
+    step_ix,
+    variant,
+    channel,
+    sender,
+    now_at,
+    greatest(true_slot_at, slot_at),
+    zone,
+    timezone(zone, now_at)::date,
+    'live',
+from claims
+where send_id is null;
+
+-- A retry is the same decision, tried again: it has its row.
+insert into why
+select
+    now_at,
+    enrollment_id,
+    version_id,
+    step_ix,
+    outcome,
+    reason,
+    case when reason = 'window' then verdicts.now_opens_at when reason = 'sequence_cap' then next_day_opens_at end,
+    null,
+    null,
+from verdicts
+left join zone_now using (sequence_id, zone)
+where outcome != 'claimed' and status != 'retry'
+union all
+select
+    now_at,
+    enrollment_id,
+    version_id,
+    step_ix,
+    'claimed',
+    null,
+    null,
+    claimed_send_id,
+    attempt,
+from claims
+where status != 'retry';
+
+create or replace temp table moving as
+select
+    enrollment_id,
+    lead_id,
+    version_id,
+    step_ix,
+    enrolled_at,
+    is_holdout,
+    is_paused,
+    is_ended,
+    sent_mask,
+    opened_mask,
+    clicked_mask,
+    has_replied,
+    has_converted,
+    count_sends,
+    now_at as settled_at,
+    case when outcome = 'held_out' then -1 else following_ix end as next_ix,
+    'completed' as end_status,
+    case when outcome = 'held_out' then 'held_out' end as end_reason,
+from verdicts
+where outcome in ('skipped', 'held_out');
+
+-- A retry that may no longer go out is settled like a withdrawn claim.
+insert into send_outcomes
+select
+    send_id,
+    now_at,
+    'withdrawn',
+    reason,
+    attempts,
+    null,
+    null,
+from verdicts
+where outcome = 'skipped' and status = 'retry';
+
+delete from live
+using verdicts as v
+where live.enrollment_id = v.enrollment_id;
+
+insert into live by name
+select
+    enrollment_id,
+    lead_id,
+    version_id,
+    step_ix,
+    'in_flight' as status,
+    due_at,
+    greatest(true_slot_at, slot_at) as slot_at,
+    anchor_at,
+    enrolled_at,
+    zone,
+    is_holdout,
+    is_paused,
+    is_ended,
+    arm,
+    claimed_send_id as send_id,
+    attempt as attempts,
+    sent_mask,
+    opened_mask,
+    clicked_mask,
+    has_replied,
+    has_converted,
+    case when send_id is null then count_sends + 1 else count_sends end as count_sends,
+from claims
+union all by name
+select
+    v.enrollment_id,
+    v.lead_id,
+    v.version_id,
+    v.step_ix,
+    v.status,
+    v.due_at,
+    case when v.reason = 'window' then v.now_opens_at else n.next_day_opens_at end as slot_at,
+    v.anchor_at,
+    v.enrolled_at,
+    v.zone,
+    v.is_holdout,
+    v.is_paused,
+    v.is_ended,
+    v.arm,
+    v.send_id,
+    v.attempts,
+    v.sent_mask,
+    v.opened_mask,
+    v.clicked_mask,
+    v.has_replied,
+    v.has_converted,
+    v.count_sends,
+from verdicts as v
+left join zone_now as n on v.sequence_id = n.sequence_id and v.zone = n.zone
+where v.outcome = 'postponed';

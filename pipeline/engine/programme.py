@@ -1,0 +1,327 @@
+"""The programme of a tick: every version that still has leads in it, as relations to join with.
+
+Belongs here: registering new versions and experiments, and the temp tables `step`, `arm_range`,
+`reaction` that the set-based statements read. Does not: any decision about a lead (`plan`, `enroll`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import duckdb
+import polars as pl
+
+from pipeline.ledger.statements import fetch_value
+from pipeline.sequences.compiled import CompiledSequence, CompiledStep, compile_from_json
+from pipeline.sequences.model import Workspace
+
+HOLDOUT_ARM = "(holdout)"
+# More steps than bits of a mask cannot be compiled; 64 keeps (version, step) in one integer.
+STEP_SPAN = 64
+
+
+@dataclass(frozen=True)
+class Programme:
+    """What the files say now, and the steps of every version that a running enrollment is on."""
+
+    workspace: Workspace
+    sequences: tuple[CompiledSequence, ...]
+    version_ids: dict[str, int]
+    steps: dict[int, tuple[CompiledStep, ...]]
+
+    def sequence(self, sequence_id: str) -> CompiledSequence | None:
+        """Return the sequence as its file says now, or None when the file is gone."""
+        return next((s for s in self.sequences if s.sequence_id == sequence_id), None)
+
+
+def load_programme(
+    con: duckdb.DuckDBPyConnection,
+    workspace: Workspace,
+    sequences: Sequence[CompiledSequence],
+    now: datetime,
+) -> Programme:
+    """Register new versions and experiments, and make the temp tables that planning joins with.
+
+    Must run inside a transaction. Drafts are registered only once somebody is enrolled, so they are
+    left out.
+    """
+    runnable = [s for s in sequences if s.status != "draft"]
+    version_ids = {s.sequence_id: _register_version(con, s, now) for s in runnable}
+    for sequence in runnable:
+        _register_experiments(con, sequence, now)
+    steps = _load_steps(con, version_ids, runnable)
+    programme = Programme(workspace, tuple(runnable), version_ids, steps)
+    _create_relations(con, programme)
+    return programme
+
+
+def _register_version(
+    con: duckdb.DuckDBPyConnection, sequence: CompiledSequence, now: datetime
+) -> int:
+    known = fetch_value(
+        con,
+        "select version_id from sequence_versions where sequence_id = ? and version = ?",
+        [sequence.sequence_id, sequence.version],
+    )
+    if known is not None:
+        return int(known)
+    version_id = int(fetch_value(con, "select nextval('version_ids')"))
+    con.execute(
+        "insert into sequence_versions values (?, ?, ?, ?, ?, ?, ?, 'live')",
+        [
+            version_id,
+            sequence.sequence_id,
+            sequence.version,
+            sequence.goal_name,
+            sequence.goal_within_seconds,
+            sequence.content_json,
+            now,
+        ],
+    )
+    con.executemany(
+        "insert into steps values (?, ?, ?, ?, ?)",
+        [
+            [
+                version_id,
+                step.ix,
+                step.step_id,
+                step.kind,
+                step.experiment.experiment_id if step.experiment else None,
+            ]
+            for step in sequence.steps
+        ],
+    )
+    return version_id
+
+
+def _register_experiments(
+    con: duckdb.DuckDBPyConnection, sequence: CompiledSequence, now: datetime
+) -> None:
+    for step in sequence.steps:
+        test = step.experiment
+        if test is None:
+            continue
+        if fetch_value(
+            con, "select 1 from experiments where experiment_id = ?", [test.experiment_id]
+        ):
+            continue
+        con.execute(
+            "insert into experiments values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'live')",
+            [
+                test.experiment_id,
+                sequence.sequence_id,
+                step.step_id,
+                test.varies,
+                test.metric,
+                test.window_seconds,
+                test.mode,
+                test.planned_leads,
+                test.alpha,
+                test.is_auto,
+                now,
+            ],
+        )
+        con.executemany("insert into arms values (?, ?, ?, ?, ?)", _arm_rows(sequence, step))
+
+
+def _arm_rows(sequence: CompiledSequence, step: CompiledStep) -> list[list[object]]:
+    test = step.experiment
+    if test is None:
+        return []
+    # Only the first contact has a held-out group: a held-out lead gets one ghost and leaves (R12).
+    held_out = sequence.holdout if step.ix == first_contact_ix(sequence.steps) else 0.0
+    rows: list[list[object]] = [
+        [
+            test.experiment_id,
+            variant.arm,
+            "control" if variant.arm == test.control else "treatment",
+            variant.weight * (1 - held_out),
+            variant.delay.amount
+            if variant.delay and variant.delay.unit == "seconds"
+            else (variant.delay.amount * 86400 if variant.delay else None),
+        ]
+        for variant in test.variants
+    ]
+    if held_out > 0:
+        rows.append([test.experiment_id, HOLDOUT_ARM, "held_out", held_out, None])
+    return rows
+
+
+def first_contact_ix(steps: Sequence[CompiledStep]) -> int:
+    """Return the index of the step that every lead meets first if no branch comes before, else -1."""
+    for step in steps:
+        if step.kind == "branch":
+            return -1
+        if step.channel:
+            return step.ix
+    return -1
+
+
+def _load_steps(
+    con: duckdb.DuckDBPyConnection,
+    version_ids: dict[str, int],
+    sequences: Sequence[CompiledSequence],
+) -> dict[int, tuple[CompiledStep, ...]]:
+    steps = {version_ids[s.sequence_id]: s.steps for s in sequences}
+    rows = con.execute(
+        "select version_id, sequence_id, definition from sequence_versions "
+        "where version_id in (select distinct version_id from live)"
+    ).fetchall()
+    for version_id, sequence_id, definition in rows:
+        if version_id not in steps:
+            steps[int(version_id)] = compile_from_json(sequence_id, definition)
+    return steps
+
+
+def _create_relations(con: duckdb.DuckDBPyConnection, programme: Programme) -> None:
+    owner = dict(con.execute("select version_id, sequence_id from sequence_versions").fetchall())
+    step_rows, arm_rows = [], []
+    for version_id, steps in programme.steps.items():
+        sequence = programme.sequence(owner[version_id])
+        for step in steps:
+            step_rows.append(_step_row(version_id, owner[version_id], sequence, step))
+            arm_rows.extend(_range_rows(version_id, step))
+    reaction_rows = [
+        {"sequence_id": s.sequence_id, "kind": kind, "reaction": action}
+        for s in programme.sequences
+        for kind, action in s.react.items()
+    ]
+    for name, rows, schema in (
+        ("step", step_rows, _STEP_SCHEMA),
+        ("arm_range", arm_rows, _ARM_SCHEMA),
+        ("reaction", reaction_rows, _REACTION_SCHEMA),
+    ):
+        frame = pl.DataFrame(rows, schema=schema, orient="row")
+        con.register("programme_frame", frame)
+        con.execute(f"create or replace temp table {name} as select * from programme_frame")
+        con.unregister("programme_frame")
+    con.execute(
+        """
+        create or replace temp table winner as
+        select experiment_id, min_by(winner, applied_at) as arm
+        from looks
+        where applied_at is not null and winner is not null
+        group by experiment_id
+        """
+    )
+
+
+_STEP_SCHEMA = {
+    "version_id": pl.Int64,
+    "step_ix": pl.Int16,
+    "sequence_id": pl.String,
+    "kind": pl.String,
+    "channel": pl.String,
+    "sender": pl.String,
+    "next_ix": pl.Int16,
+    "delay_unit": pl.String,
+    "delay_amount": pl.Int64,
+    "delay_since": pl.String,
+    "max_attempts": pl.Int16,
+    "backoff_seconds": pl.Int64,
+    "retry_then": pl.String,
+    "late_seconds": pl.Int64,
+    "late_then": pl.String,
+    "end_status": pl.String,
+    "experiment_id": pl.String,
+    "varies": pl.String,
+    "sample_share": pl.Float64,
+    "control": pl.String,
+    "is_auto": pl.Boolean,
+    "has_holdout_arm": pl.Boolean,
+    "holdout": pl.Float64,
+    "is_running": pl.Boolean,
+    "zone_mode": pl.String,
+    "fallback_zone": pl.String,
+    "per_lead": pl.Int64,
+    "per_day": pl.Int64,
+}
+_ARM_SCHEMA = {
+    "version_id": pl.Int64,
+    "step_ix": pl.Int16,
+    "arm": pl.String,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "weight": pl.Float64,
+    "delay_unit": pl.String,
+    "delay_amount": pl.Int64,
+    "delay_since": pl.String,
+}
+_REACTION_SCHEMA = {"sequence_id": pl.String, "kind": pl.String, "reaction": pl.String}
+
+
+def _step_row(
+    version_id: int, sequence_id: str, sequence: CompiledSequence | None, step: CompiledStep
+) -> dict[str, object]:
+    test = step.experiment
+    zone = sequence.calendar.timezone if sequence else "lead"
+    return {
+        "version_id": version_id,
+        "step_ix": step.ix,
+        "sequence_id": sequence_id,
+        "kind": step.kind,
+        "channel": step.channel,
+        "sender": step.sender,
+        "next_ix": step.next_ix,
+        "delay_unit": step.delay.unit,
+        "delay_amount": step.delay.amount,
+        "delay_since": step.delay.since,
+        "max_attempts": step.retry.attempts,
+        "backoff_seconds": step.retry.backoff_seconds,
+        "retry_then": step.retry.then,
+        "late_seconds": step.late.after_seconds,
+        "late_then": step.late.then,
+        "end_status": step.end_status,
+        "experiment_id": test.experiment_id if test else None,
+        "varies": test.varies if test else None,
+        "sample_share": test.share if test else None,
+        "control": test.control if test else None,
+        "is_auto": test.is_auto if test else False,
+        "has_holdout_arm": bool(test and sequence and step.ix == first_contact_ix(sequence.steps)),
+        "holdout": sequence.holdout if sequence else 0.0,
+        # A file that is gone counts as archived with drain: whoever is in it finishes (design.md 5).
+        "is_running": sequence is None or sequence.status in ("active", "archived"),
+        "zone_mode": zone,
+        "fallback_zone": sequence.calendar.fallback_timezone if sequence else "America/New_York",
+        "per_lead": sequence.limits.per_lead if sequence else None,
+        "per_day": sequence.limits.per_day if sequence else None,
+    }
+
+
+def _range_rows(version_id: int, step: CompiledStep) -> list[dict[str, object]]:
+    if step.experiment is None:
+        return []
+    rows, low = [], 0.0
+    for variant in step.experiment.variants:
+        delay = variant.delay or step.delay
+        rows.append(
+            {
+                "version_id": version_id,
+                "step_ix": step.ix,
+                "arm": variant.arm,
+                "low": low,
+                "high": low + variant.weight,
+                "weight": variant.weight,
+                "delay_unit": delay.unit,
+                "delay_amount": delay.amount,
+                "delay_since": delay.since,
+            }
+        )
+        low += variant.weight
+    # The last range is open, so that rounding leaves nobody without an arm.
+    rows[-1]["high"] = 2.0
+    return rows
+
+
+def case_by_step(expressions: dict[tuple[int, int], str], otherwise: str) -> str:
+    """Build one SQL `case` over (version, step) from expressions that `sequences` compiled.
+
+    The expressions come from sqlglot's generator over an allow-listed tree; nothing else is accepted.
+    """
+    if not expressions:
+        return otherwise
+    branches = " ".join(
+        f"when {version_id * STEP_SPAN + step_ix} then ({sql})"
+        for (version_id, step_ix), sql in sorted(expressions.items())
+    )
+    return f"case due.version_id * {STEP_SPAN} + due.step_ix {branches} else {otherwise} end"

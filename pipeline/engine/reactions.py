@@ -1,0 +1,25 @@
+"""What events do to running enrollments: stop, pause, facts for conditions (R5, R16, R20).
+
+Belongs here: applying the temp table `new_events` that ingest leaves. Does not: reading events
+(`inbound.ingest`), suppression (checked when a step is planned and before it is handed over).
+"""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import duckdb
+
+from pipeline.ledger.statements import fetch_value, run_file
+
+_SQL = Path(__file__).with_name("reactions.sql")
+# The burst around an open or a click can be judged after this time (R5).
+JUDGED_AFTER = timedelta(seconds=10)
+
+
+def apply_reactions(con: duckdb.DuckDBPyConnection, now: datetime) -> int:
+    """Apply the new events to `live`, and return how many enrollments an event ended.
+
+    Needs the temp tables `new_events` (ingest) and `reaction` (programme).
+    """
+    run_file(con, _SQL, judged_before=now - JUDGED_AFTER)
+    return int(fetch_value(con, "select count(*) from stopping"))

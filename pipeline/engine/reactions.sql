@@ -1,0 +1,112 @@
+-- What events do to running enrollments (react, R5, R16, R20). In: temp table `new_events` of this ingest.
+
+create or replace temp table reacting as
+select
+    v.enrollment_id,
+    e.kind,
+    e.name,
+    e.occurred_at,
+    coalesce(r.reaction, 'continue') as reaction,
+from new_events as e
+inner join live as v
+    on
+        e.lead_id = v.lead_id
+        -- What is threaded to a message acts on its enrollment, what is known by address only on all (R20).
+        and (e.enrollment_id is null or e.kind = 'converted' or e.enrollment_id = v.enrollment_id)
+inner join sequence_versions as q on v.version_id = q.version_id
+left join reaction as r on q.sequence_id = r.sequence_id and e.kind = r.kind
+where
+    (e.kind in ('replied', 'converted') or r.reaction is not null)
+    and e.verdict != 'machine'
+    and e.occurred_at >= v.enrolled_at
+    and (e.kind != 'converted' or e.name = q.goal_name)
+    and not v.is_ended;
+
+update live set
+    has_replied = live.has_replied or f.has_replied,
+    has_converted = live.has_converted or f.has_converted,
+from (
+    select
+        enrollment_id,
+        bool_or(kind = 'replied') as has_replied,
+        bool_or(kind = 'converted') as has_converted,
+    from reacting
+    group by enrollment_id
+) as f
+where live.enrollment_id = f.enrollment_id;
+
+create or replace temp table stopping as
+select
+    enrollment_id,
+    min(occurred_at) as occurred_at,
+    min_by(kind, occurred_at) as kind,
+    min_by(name, occurred_at) as name,
+from reacting
+where reaction = 'stop'
+group by enrollment_id;
+
+insert into enrollment_ends
+select
+    enrollment_id,
+    occurred_at,
+    case kind when 'converted' then 'converted' else 'exited' end,
+    case kind when 'converted' then name else kind end,
+from stopping;
+
+-- A claim may be in the dispatcher's hands: its row leaves when the send is settled.
+update live set is_ended = true,
+from stopping as s
+where live.enrollment_id = s.enrollment_id and live.status = 'in_flight';
+
+delete from live
+using stopping as s
+where live.enrollment_id = s.enrollment_id and live.status != 'in_flight';
+
+create or replace temp table pausing as
+select
+    p.enrollment_id,
+    min(p.occurred_at) as occurred_at,
+    min_by(p.kind, p.occurred_at) as kind,
+from reacting as p
+inner join live as v on p.enrollment_id = v.enrollment_id
+where p.reaction = 'pause' and not v.is_paused and not v.is_ended
+group by p.enrollment_id;
+
+insert into enrollment_pauses
+select
+    enrollment_id,
+    occurred_at,
+    null,
+    kind,
+from pausing;
+
+update live set is_paused = true,
+from pausing as p
+where live.enrollment_id = p.enrollment_id;
+
+-- Opens and clicks count once the burst around them could be judged (R5). A click implies an open.
+create or replace temp table judged as
+select p.*
+from engagement_pending as p
+where p.received_at <= $judged_before;
+
+update live set
+    opened_mask = live.opened_mask | j.opened_mask,
+    clicked_mask = live.clicked_mask | j.clicked_mask,
+from (
+    select
+        g.enrollment_id,
+        bit_or(1::bigint << g.step_ix) as opened_mask,
+        coalesce(bit_or(1::bigint << g.step_ix) filter (where g.kind = 'clicked'), 0) as clicked_mask,
+    from judged as g
+    semi join (
+        select e.event_id
+        from events as e
+        where e.verdict = 'human' and e.received_at >= (select min(received_at) from judged)
+    ) as h on g.event_id = h.event_id
+    group by g.enrollment_id
+) as j
+where live.enrollment_id = j.enrollment_id;
+
+delete from engagement_pending
+where received_at <= $judged_before;

@@ -1,0 +1,137 @@
+with steps_named as (
+    select
+        s.version_id,
+        s.step_ix,
+        v.sequence_id,
+        s.step_id,
+    from steps as s
+    inner join sequence_versions as v on s.version_id = v.version_id
+),
+
+mine as (
+    select
+        enrollment_id,
+        sequence_id,
+    from enrollments
+    where lead_id = $lead_id
+),
+
+told as (
+    select
+        created_at as moment,
+        0 as rank,
+        'lead' as topic,
+        'created' as what,
+        source as detail,
+        null as reason,
+    from leads
+    where lead_id = $lead_id
+
+    union all by name
+
+    select
+        enrolled_at as moment,
+        1 as rank,
+        'enrollment' as topic,
+        if(is_holdout, 'enrolled as holdout', 'enrolled') as what,
+        sequence_id as detail,
+        enrolled_by as reason,
+    from enrollments
+    where lead_id = $lead_id
+
+    union all by name
+
+    select
+        a.assigned_at as moment,
+        2 as rank,
+        'experiment' as topic,
+        'assigned to ' || a.arm as what,
+        a.experiment_id as detail,
+        a.reason,
+    from assignments as a
+    where a.unit_id = $lead_id
+
+    union all by name
+
+    select
+        w.planned_at as moment,
+        3 as rank,
+        'step' as topic,
+        if(w.outcome in ('sent', 'refused', 'unknown', 'in_flight'), 'claimed', w.outcome) as what,
+        n.sequence_id || '/' || n.step_id as detail,
+        coalesce(w.reason, '') || coalesce(' until ' || strftime(w.until_at, '%Y-%m-%d %H:%M UTC'), '') as reason,
+    from why_outcomes as w
+    semi join mine as m on w.enrollment_id = m.enrollment_id
+    left join steps_named as n on w.version_id = n.version_id and w.step_ix = n.step_ix
+
+    union all by name
+
+    select
+        o.settled_at as moment,
+        4 as rank,
+        'send' as topic,
+        o.status as what,
+        n.sequence_id || '/' || n.step_id || ' by ' || d.channel || coalesce(' (' || d.variant || ')', '') as detail,
+        o.reason,
+    from send_outcomes as o
+    inner join sends as d on o.send_id = d.send_id
+    left join steps_named as n on d.version_id = n.version_id and d.step_ix = n.step_ix
+    where d.lead_id = $lead_id
+
+    union all by name
+
+    select
+        e.occurred_at as moment,
+        5 as rank,
+        'event' as topic,
+        e.kind || coalesce(' ' || e.name, '') as what,
+        coalesce(e.url, e.value || ' ' || e.currency, e.source) as detail,
+        e.verdict as reason,
+    from events as e
+    where e.lead_id = $lead_id
+
+    union all by name
+
+    select
+        s.created_at as moment,
+        6 as rank,
+        'suppression' as topic,
+        'suppressed' as what,
+        coalesce(s.channel, 'every channel') as detail,
+        s.reason,
+    from suppressions as s
+    where s.lead_id = $lead_id
+
+    union all by name
+
+    select
+        p.paused_at as moment,
+        7 as rank,
+        'enrollment' as topic,
+        'paused' as what,
+        m.sequence_id as detail,
+        p.reason,
+    from enrollment_pauses as p
+    inner join mine as m on p.enrollment_id = m.enrollment_id
+
+    union all by name
+
+    select
+        x.ended_at as moment,
+        8 as rank,
+        'enrollment' as topic,
+        x.status as what,
+        m.sequence_id as detail,
+        x.reason,
+    from enrollment_ends as x
+    inner join mine as m on x.enrollment_id = m.enrollment_id
+)
+
+select
+    moment,
+    topic,
+    what,
+    detail,
+    reason,
+from told
+order by moment, rank

@@ -1,0 +1,199 @@
+"""The tick: ingest → react → enroll → plan → hand over in chunks (design.md section 6, R8).
+
+Belongs here: the order of the rooms and the two locks. Does not: any rule (each has its module), when
+to tick (`cli`, `defs`).
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+
+import duckdb
+
+from pipeline.engine.dispatch import CHUNK_MESSAGES, Dispatcher, Order, read_orders
+from pipeline.engine.enroll import enroll
+from pipeline.engine.journal import read_journal
+from pipeline.engine.plan import plan
+from pipeline.engine.programme import Programme, load_programme
+from pipeline.engine.reactions import JUDGED_AFTER, apply_reactions
+from pipeline.engine.settle import settle
+from pipeline.inbound.ingest import ingest
+from pipeline.ledger.locks import LockBusy, hold_lock
+from pipeline.ledger.statements import fetch_value, run_file
+from pipeline.ledger.store import open_ledger, transaction
+from pipeline.sequences.compile import load_sequences, load_workspace
+from pipeline.sequences.compiled import CompiledSequence
+from pipeline.sequences.model import Workspace
+from pipeline.settings import Keys, Settings, load_keys
+
+_CHUNK_SQL = Path(__file__).with_name("chunk.sql")
+
+
+@dataclass
+class TickReport:
+    """What a tick did. Counts of this tick; `next_at` is when something is due next."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    next_at: datetime | None = None
+    is_dispatcher: bool = False
+    is_stopped: bool = False
+
+    def add(self, **counts: int) -> None:
+        """Add to the counts."""
+        for name, count in counts.items():
+            if count:
+                self.counts[name] = self.counts.get(name, 0) + count
+
+
+def tick(settings: Settings, clock: Callable[[], datetime]) -> TickReport:
+    """Do everything that is due now.
+
+    One dispatcher per home holds `dispatch.lock` while it runs; a second tick ingests, plans and
+    leaves the hand-over to the first. A crash at any instant loses nothing and doubles nothing: the
+    journal tells the next holder of the lock what had begun.
+
+    Args:
+        settings: home and sequences.
+        clock: the current moment; constant in a simulation.
+
+    Raises:
+        DripError: a broken file, a busy or damaged ledger.
+    """
+    workspace, sequences = load_files(settings.sequences)
+    keys = load_keys(settings.home)
+    report = TickReport()
+    with _dispatch_lock(settings.home) as is_dispatcher:
+        report.is_dispatcher = is_dispatcher
+        run = _Run(settings, keys, workspace, sequences, clock, report)
+        orders = run.step()
+        if orders:
+            asyncio.run(run.dispatch(orders))
+    return report
+
+
+@contextmanager
+def _dispatch_lock(home: Path) -> Iterator[bool]:
+    lock = hold_lock(home / "dispatch.lock", timeout=0)
+    try:
+        lock.__enter__()
+    except LockBusy:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.__exit__(None, None, None)
+
+
+def load_files(folder: Path) -> tuple[Workspace, tuple[CompiledSequence, ...]]:
+    """Read workspace.yml and the sequences; again only when a file has changed."""
+    fingerprint = tuple(
+        (str(path), path.stat().st_mtime_ns, path.stat().st_size)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    )
+    return _load_files(folder, fingerprint)
+
+
+@lru_cache(maxsize=8)
+def _load_files(
+    folder: Path,
+    fingerprint: tuple[tuple[str, int, int], ...],
+) -> tuple[Workspace, tuple[CompiledSequence, ...]]:
+    workspace = load_workspace(folder)
+    return workspace, tuple(load_sequences(folder, workspace))
+
+
+class _Run:
+    """One tick's state between its ledger transactions."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        keys: Keys,
+        workspace: Workspace,
+        sequences: tuple[CompiledSequence, ...],
+        clock: Callable[[], datetime],
+        report: TickReport,
+    ) -> None:
+        self.settings, self.keys, self.clock, self.report = settings, keys, clock, report
+        self.workspace, self.sequences = workspace, sequences
+        self.programme: Programme | None = None
+
+    def step(self) -> list[Order]:
+        """Do one ledger transaction and return the next chunk, empty when there is none."""
+        now, started = self.clock(), time.perf_counter()
+        home, salt, report = self.settings.home, self.keys.salt, self.report
+        before = dict(report.counts)
+        with open_ledger(home) as con, transaction(con):
+            taken = ingest(con, home, now=now, attributes=self.workspace.attributes, salt=salt)
+            report.add(**taken.counts())
+            self.programme = load_programme(con, self.workspace, self.sequences, now)
+            report.add(ended=apply_reactions(con, now))
+            if report.is_dispatcher and read_journal(con, home, now):
+                report.add(**settle(con, salt))
+            report.is_stopped = (home / "STOP").exists()
+            if not report.is_stopped:
+                report.add(enrolled=enroll(con, self.programme, salt, now))
+                report.add(**plan(con, self.programme, salt, now))
+            orders = self._take_chunk(con, now)
+            report.next_at = next_due(con)
+            new = {k: v - before.get(k, 0) for k, v in report.counts.items()}
+            if any(new.values()):
+                con.execute(
+                    "insert into jobs values ('tick', ?, ?, ?)",
+                    [now, time.perf_counter() - started, json.dumps(new)],
+                )
+        return orders
+
+    def _take_chunk(self, con: duckdb.DuckDBPyConnection, now: datetime) -> list[Order]:
+        if not self.report.is_dispatcher or self.report.is_stopped or self.programme is None:
+            return []
+        run_file(con, _CHUNK_SQL, size=CHUNK_MESSAGES, now=now)
+        if fetch_value(con, "select count(*) from answers"):
+            self.report.add(**settle(con, self.keys.salt))
+        rows = con.sql("select * from chunk order by place").pl().to_dicts()
+        return read_orders(rows, self.programme)
+
+    async def dispatch(self, orders: list[Order]) -> None:
+        """Hand over chunk after chunk until nothing is claimed."""
+        if self.programme is None:
+            return
+        dispatcher = Dispatcher(
+            self.settings.home, self.settings, self.keys, self.programme, self.clock
+        )
+        try:
+            while orders:
+                await dispatcher.hand_over(orders)
+                orders = self.step()
+        finally:
+            await dispatcher.close()
+
+
+def next_due(con: duckdb.DuckDBPyConnection) -> datetime | None:
+    """Return the next moment at which a tick has something to do by itself, or None.
+
+    Claims that wait for a dispatcher count as due now (the epoch). Needs the programme's `step`.
+    """
+    moment: datetime | None = fetch_value(
+        con,
+        """
+        select least(
+            (
+                select min(case v.status when 'in_flight' then 'epoch'::timestamptz else v.slot_at end)
+                from live as v
+                inner join step as s on v.version_id = s.version_id and v.step_ix = s.step_ix
+                where v.status = 'in_flight' or (s.is_running and not v.is_paused)
+            ),
+            (select min(received_at) from engagement_pending) + to_seconds($judged)
+        )
+        """,
+        {"judged": int(JUDGED_AFTER / timedelta(seconds=1))},
+    )
+    return moment
