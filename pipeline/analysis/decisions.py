@@ -1,0 +1,283 @@
+"""The decisions and comparisons of all experiments as frames, one look a day each.
+
+Belongs here: marts frames to arms, looks to evidence, decisions to rows.
+Does not: the decision itself (`experiments`), reading or writing tables (`tables`).
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from typing import Any, cast
+
+import polars as pl
+
+from pipeline.analysis.comparisons import (
+    Arm,
+    ArmStats,
+    Comparison,
+    Design,
+    Mode,
+    Role,
+    compare_arms,
+)
+from pipeline.analysis.experiments import Decision, decide_experiment
+from pipeline.analysis.sequential import rejected_by_evidence
+
+# A look belongs to the workspace day that began at 06:00 (rules.md R15).
+LOOK_HOUR = timedelta(hours=6)
+FULL_WEEK = timedelta(days=6)
+SECONDARY_FALSE_DISCOVERY_RATE = 0.10
+
+DECISIONS_SCHEMA: dict[str, pl.DataType] = {
+    "experiment_id": pl.String(),
+    "metric": pl.String(),
+    "looked_on": pl.Date(),
+    "state": pl.String(),
+    "winner": pl.String(),
+    "reason": pl.String(),
+    "mode": pl.String(),
+    "alpha": pl.Float64(),
+    "control": pl.String(),
+    "is_auto": pl.Boolean(),
+    "n": pl.Int64(),
+    "n_assigned": pl.Int64(),
+    "effect": pl.Float64(),
+    "interval_low": pl.Float64(),
+    "interval_high": pl.Float64(),
+    "relative_lift": pl.Float64(),
+    "p_value": pl.Float64(),
+    "sample_ratio_p": pl.Float64(),
+    "sample_ratio_log_e": pl.Float64(),
+    "evidence": pl.String(),
+}
+
+COMPARISONS_SCHEMA: dict[str, pl.DataType] = {
+    "experiment_id": pl.String(),
+    "metric": pl.String(),
+    "is_primary": pl.Boolean(),
+    "arm": pl.String(),
+    "baseline": pl.String(),
+    "is_against_held_out": pl.Boolean(),
+    "n_arm": pl.Int64(),
+    "n_baseline": pl.Int64(),
+    "mean_arm": pl.Float64(),
+    "mean_baseline": pl.Float64(),
+    "effect": pl.Float64(),
+    "interval_low": pl.Float64(),
+    "interval_high": pl.Float64(),
+    "plain_95_low": pl.Float64(),
+    "plain_95_high": pl.Float64(),
+    "relative_lift": pl.Float64(),
+    "p_value": pl.Float64(),
+    "is_decisive": pl.Boolean(),
+}
+
+
+@dataclass(frozen=True)
+class _Metric:
+    """The arms of one experiment with the statistics of one metric."""
+
+    is_primary: bool
+    arms: list[Arm]
+    first_assigned_on: date
+    last_assigned_on: date
+
+
+def look_day(now: datetime) -> date:
+    """Return the day a look at `now` belongs to; days begin at 06:00 in the zone of `now`."""
+    return (now - LOOK_HOUR).date()
+
+
+def decide_experiments(
+    experiments: pl.DataFrame, arms: pl.DataFrame, looks: pl.DataFrame, now: datetime
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the decisions (one row per experiment) and comparisons of all experiments.
+
+    An experiment whose latest look is of today gets the rows of that look again: a second refresh
+    on a day is not a second look. `evidence` is what the ledger stores with the look.
+
+    Args:
+        experiments: marts.experiments.
+        arms: marts.experiment_arms, one row per experiment, metric, arm and day.
+        looks: the latest row of ledger.looks per experiment; no rows before the first.
+        now: the moment, in the workspace's zone.
+    """
+    today = look_day(now)
+    metrics = _read_arms(arms)
+    latest = {row["experiment_id"]: row for row in looks.iter_rows(named=True)}
+    decided: list[dict[str, Any]] = []
+    compared: list[dict[str, Any]] = []
+    for experiment in experiments.sort("experiment_id").iter_rows(named=True):
+        experiment_id = experiment["experiment_id"]
+        previous = _previous(latest.get(experiment_id))
+        if _is_of(latest.get(experiment_id), today) and "row" in previous:
+            evidence = previous
+        else:
+            evidence = _take_look(experiment, metrics.get(experiment_id, {}), previous, today)
+        decided.append(_restore_row(evidence, is_auto=bool(experiment["is_auto"])))
+        compared += evidence["comparisons"]
+    return (
+        pl.DataFrame(decided, schema=DECISIONS_SCHEMA),
+        pl.DataFrame(compared, schema=COMPARISONS_SCHEMA),
+    )
+
+
+def _read_arms(arms: pl.DataFrame) -> dict[str, dict[str, _Metric]]:
+    """Sum the days and return metrics by experiment and name."""
+    # Sorted first: sums of floats must not depend on the order of the rows.
+    summed = (
+        arms.sort("experiment_id", "metric", "arm", "assigned_on", "n", "sum")
+        .group_by("experiment_id", "metric", "arm", maintain_order=True)
+        .agg(
+            pl.col("is_primary").first(),
+            pl.col("role").last(),
+            pl.col("share").last().cast(pl.Float64),
+            pl.col("n_assigned", "n").sum(),
+            pl.col("sum", "sum_squares").cast(pl.Float64).sum(),
+            pl.col("assigned_on").min().alias("first_on"),
+            pl.col("assigned_on").max().alias("last_on"),
+        )
+    )
+    metrics: dict[str, dict[str, _Metric]] = {}
+    for row in summed.iter_rows(named=True):
+        arm = Arm(
+            name=row["arm"],
+            role=cast("Role", row["role"]),
+            share=row["share"],
+            n_assigned=row["n_assigned"],
+            stats=ArmStats(row["n"], row["sum"], row["sum_squares"]),
+        )
+        of_experiment = metrics.setdefault(row["experiment_id"], {})
+        known = of_experiment.get(row["metric"])
+        of_experiment[row["metric"]] = _Metric(
+            is_primary=row["is_primary"],
+            arms=[*known.arms, arm] if known else [arm],
+            first_assigned_on=min(known.first_assigned_on, row["first_on"])
+            if known
+            else row["first_on"],
+            last_assigned_on=max(known.last_assigned_on, row["last_on"])
+            if known
+            else row["last_on"],
+        )
+    return metrics
+
+
+def _previous(look: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the evidence of the latest look; its state and winner are those of the row."""
+    if look is None:
+        return {}
+    evidence = look["evidence"]
+    values = json.loads(evidence) if isinstance(evidence, str) else dict(evidence or {})
+    return {**values, "state": look["state"], "winner": look["winner"]}
+
+
+def _is_of(look: Mapping[str, Any] | None, today: date) -> bool:
+    """Return whether the look was taken on this day (or later, when clocks went back)."""
+    return look is not None and look["looked_on"] >= today
+
+
+def _take_look(
+    experiment: Mapping[str, Any],
+    metrics: Mapping[str, _Metric],
+    previous: Mapping[str, Any],
+    today: date,
+) -> dict[str, Any]:
+    """Decide on the primary metric, compare the others, and return the evidence of the look."""
+    design = Design(
+        metric=experiment["metric"],
+        mode=cast("Mode", experiment["mode"]),
+        planned_leads=experiment["planned_leads"],
+        alpha=float(experiment["alpha"]),
+        control=experiment["control"],
+    )
+    primary = next((metric for metric in metrics.values() if metric.is_primary), None)
+    decision = decide_experiment(
+        design,
+        primary.arms if primary else [],
+        previous=previous,
+        conflicting_units=int(experiment["count_conflicting_units"] or 0),
+    )
+    secondary = _compare_secondary(design, metrics, previous)
+    pairs = [*decision.comparisons, *secondary]
+    experiment_id = experiment["experiment_id"]
+    return {
+        **decision.evidence,
+        "has_full_week": bool(
+            primary and primary.last_assigned_on - primary.first_assigned_on >= FULL_WEEK
+        ),
+        "secondary": [{**pair.evidence, "metric": pair.metric} for pair in secondary],
+        "comparisons": [_comparison_row(experiment_id, pair) for pair in pairs],
+        "row": _decision_row(experiment_id, design, decision, today),
+    }
+
+
+def _compare_secondary(
+    design: Design, metrics: Mapping[str, _Metric], previous: Mapping[str, Any]
+) -> list[Comparison]:
+    """Compare arms on the other metrics, always open, decisive by e-BH over all of them."""
+    stored: Sequence[Mapping[str, Any]] = previous.get("secondary", ())
+    pairs: list[Comparison] = []
+    for name, metric in metrics.items():
+        if not metric.is_primary:
+            pairs += compare_arms(
+                replace(design, metric=name, mode="open"),
+                metric.arms,
+                [evidence for evidence in stored if evidence["metric"] == name],
+                is_primary=False,
+            )
+    # Evidence whose interval still holds zero counts as none: that keeps e-BH valid, since an e-value
+    # may always be lowered, and no row is called decisive beside an interval that contradicts it.
+    rejected = rejected_by_evidence(
+        [pair.log_e if pair.is_decisive else -math.inf for pair in pairs],
+        SECONDARY_FALSE_DISCOVERY_RATE,
+    )
+    return [
+        replace(pair, is_decisive=is_rejected)
+        for pair, is_rejected in zip(pairs, rejected, strict=True)
+    ]
+
+
+def _decision_row(
+    experiment_id: str, design: Design, decision: Decision, today: date
+) -> dict[str, Any]:
+    """Return the row of a decision as plain values, without its evidence."""
+    low, high = decision.interval or (None, None)
+    return {
+        "experiment_id": experiment_id,
+        "metric": design.metric,
+        "looked_on": today.isoformat(),
+        "state": decision.state,
+        "winner": decision.winner,
+        "reason": decision.reason,
+        "mode": design.mode,
+        "alpha": design.alpha,
+        "control": decision.control,
+        "n": decision.n,
+        "n_assigned": decision.n_assigned,
+        "effect": decision.effect,
+        "interval_low": low,
+        "interval_high": high,
+        "relative_lift": decision.relative_lift,
+        "p_value": decision.p_value,
+        "sample_ratio_p": decision.sample_ratio.p_value,
+        "sample_ratio_log_e": decision.sample_ratio.log_e,
+    }
+
+
+def _comparison_row(experiment_id: str, pair: Comparison) -> dict[str, Any]:
+    """Return the row of a comparison as plain values."""
+    columns: Iterable[str] = COMPARISONS_SCHEMA.keys() - {"experiment_id"}
+    return {"experiment_id": experiment_id, **{name: getattr(pair, name) for name in columns}}
+
+
+def _restore_row(evidence: Mapping[str, Any], *, is_auto: bool) -> dict[str, Any]:
+    """Return the row of a look from its evidence, new or stored."""
+    row = dict(evidence["row"])
+    # What a person has changed since, in the ledger's row, stands above the stored text.
+    row |= {"state": evidence["state"], "winner": evidence["winner"]}
+    row["looked_on"] = date.fromisoformat(row["looked_on"])
+    row["is_auto"] = is_auto
+    row["evidence"] = json.dumps(evidence, allow_nan=False, sort_keys=True)
+    return row

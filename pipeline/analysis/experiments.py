@@ -1,0 +1,289 @@
+"""Which arm won, and may that be said yet: one decision per experiment and look.
+
+Belongs here: the states of a decision and the search for a winner among all arms.
+Does not: the comparison of two arms (`comparisons`), frames (`decisions`), storing looks.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple
+
+from pipeline.analysis import reasons
+from pipeline.analysis.comparisons import (
+    Arm,
+    ArmStats,
+    Comparison,
+    Design,
+    compare_arms,
+    order_arms,
+    turn_around,
+)
+from pipeline.analysis.sample_ratio import SampleRatio, check_sample_ratio
+
+__all__ = ["Arm", "ArmStats", "Comparison", "Decision", "Design", "State", "decide_experiment"]
+
+State = Literal[
+    "collecting", "running", "winner", "either_of", "no_difference", "harmful", "invalid"
+]
+
+# rules.md R14.
+MOST_CONFLICTING = 0.01
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One look at one experiment: what stands, why, and all that the next look needs.
+
+    Effect, interval, lift and p-value are those of the comparison that matters most: the winner (or
+    the best arm) with the control, or with its closest rival when it is the control itself.
+    """
+
+    state: State
+    winner: str | None
+    reason: str
+    either_of: tuple[str, ...]
+    control: str | None
+    n: int
+    n_assigned: int
+    effect: float | None
+    interval: tuple[float, float] | None
+    relative_lift: float | None
+    p_value: float
+    sample_ratio: SampleRatio
+    comparisons: tuple[Comparison, ...]
+    evidence: dict[str, Any]
+
+
+class _Outcome(NamedTuple):
+    """State, winner and reason."""
+
+    state: State
+    winner: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What the states are told apart by."""
+
+    design: Design
+    arms: list[Arm]
+    pairs: list[Comparison]
+    tops: tuple[str, ...]
+    ratio: SampleRatio
+    conflicting_units: int
+    before: Mapping[str, Any]
+
+    @property
+    def competing(self) -> list[Arm]:
+        """Arms that can win; the control first."""
+        return [arm for arm in self.arms if arm.competes]
+
+    @property
+    def control(self) -> str | None:
+        """The declared control, else the first competing arm."""
+        return self.competing[0].name if self.competing else None
+
+    def headline(self, winner: str | None) -> Comparison | None:
+        """Return the comparison that the decision is told by."""
+        return find_headline(self.pairs, self.control, winner)
+
+
+def decide_experiment(
+    design: Design,
+    arms: Sequence[Arm],
+    *,
+    previous: Mapping[str, Any] | None = None,
+    conflicting_units: int = 0,
+) -> Decision:
+    """Take one look: compare all arms on matured leads and name the state.
+
+    A winner is the arm that is beyond the boundary against every other competing arm at one look;
+    once named it stays (rules.md R15). A broken split, or more than 1 % of the leads in two arms,
+    comes before any winner. Call it once a day: every call is a look that spends error.
+
+    Args:
+        design: the rule, fixed before the first look.
+        arms: all arms, the held-out group included, with matured statistics.
+        previous: the `evidence` of the look before; none at the first look.
+        conflicting_units: leads seen in two arms, excluded from the statistics.
+    """
+    before = previous or {}
+    ordered = order_arms(arms, design.control)
+    pairs = compare_arms(design, ordered, before.get("pairs", ()))
+    facts = _Facts(
+        design=design,
+        arms=ordered,
+        pairs=pairs,
+        tops=find_top_arms([arm for arm in ordered if arm.competes], pairs),
+        ratio=check_sample_ratio(
+            {arm.name: arm.n_assigned for arm in ordered},
+            {arm.name: arm.share for arm in ordered},
+        ),
+        conflicting_units=conflicting_units,
+        before=before,
+    )
+    outcome = _kept(facts) or _new_outcome(facts)
+    headline = facts.headline(outcome.winner)
+    interval = None
+    if headline and headline.interval_low is not None and headline.interval_high is not None:
+        interval = (headline.interval_low, headline.interval_high)
+    return Decision(
+        state=outcome.state,
+        winner=outcome.winner,
+        reason=f"{outcome.reason}.",
+        either_of=facts.tops if outcome.state == "either_of" else (),
+        control=facts.control,
+        n=sum(arm.stats.n for arm in ordered),
+        n_assigned=sum(arm.n_assigned for arm in ordered),
+        effect=headline.effect if headline else None,
+        interval=interval,
+        relative_lift=headline.relative_lift if headline else None,
+        p_value=headline.p_value if headline else 1.0,
+        sample_ratio=facts.ratio,
+        comparisons=tuple(pairs),
+        evidence=_evidence(facts, outcome),
+    )
+
+
+def find_top_arms(arms: Sequence[Arm], pairs: Sequence[Comparison]) -> tuple[str, ...]:
+    """Return the smallest group of which each arm is ahead of every arm outside it; () if none.
+
+    One name is a winner; several are "either of these" (statistics.md 2.3).
+    """
+    beats = {
+        (pair.favours, pair.arm if pair.favours == pair.baseline else pair.baseline)
+        for pair in pairs
+        if pair.favours
+    }
+    ranked = sorted(arms, key=lambda arm: (-arm.stats.mean, arm.name))
+    names = [arm.name for arm in ranked]
+    for size in range(1, len(names)):
+        inside, outside = names[:size], names[size:]
+        if all((a, b) in beats for a in inside for b in outside):
+            return tuple(inside)
+    return ()
+
+
+def find_headline(
+    pairs: Sequence[Comparison], control: str | None, winner: str | None
+) -> Comparison | None:
+    """Return the comparison a decision is told by, seen from the winner if there is one.
+
+    Without a winner the best arm stands against the control; a winning control against its closest
+    rival.
+    """
+    with_control = [
+        pair for pair in pairs if pair.baseline == control and not pair.is_against_held_out
+    ]
+    won = [pair for pair in with_control if pair.arm == winner]
+    if won:
+        return won[0]
+    ranked = sorted(
+        with_control,
+        key=lambda pair: (pair.effect is None, -(pair.effect or 0.0), pair.arm),
+    )
+    if not ranked:
+        return None
+    return turn_around(ranked[0]) if winner == control else ranked[0]
+
+
+def _kept(facts: _Facts) -> _Outcome | None:
+    """Keep an earlier winner, and say so when the evidence for it has weakened (rules.md R15)."""
+    winner = facts.before.get("winner")
+    if facts.before.get("state") != "winner" or not winner:
+        return None
+    headline = facts.headline(winner)
+    found = reasons.measured(headline) if headline else "nothing to compare"
+    alarm = _alarm(facts)
+    if alarm:
+        reason = f"{winner} was named before and stays; but its split is in doubt now. {alarm}"
+    elif facts.tops == (winner,):
+        reason = f"{winner} was named before and still beats every other arm. {found}"
+    else:
+        reason = (
+            f"{winner} was named before and stays; the evidence has weakened since and would not "
+            f"name it today. {found}. A person decides whether to replace it"
+        )
+    return _Outcome("winner", winner, reason)
+
+
+def _new_outcome(facts: _Facts) -> _Outcome:
+    """Name the state of an experiment that has no winner yet."""
+    alarm = _alarm(facts)
+    if alarm:
+        return _Outcome("invalid", None, alarm)
+    lacking = _lacking(facts)
+    if lacking:
+        return _Outcome("collecting", None, lacking)
+    headline = facts.headline(None)
+    if headline is None:
+        return _Outcome("running", None, "Only one arm competes, so there is no winner to name")
+    if facts.tops:
+        return _separated(facts)
+    return _undecided(facts, reasons.measured(headline))
+
+
+def _alarm(facts: _Facts) -> str | None:
+    """Return why the experiment cannot be trusted, if so."""
+    units = sum(arm.n_assigned for arm in facts.arms) + facts.conflicting_units
+    if facts.conflicting_units > MOST_CONFLICTING * units:
+        return reasons.conflict_alarm(facts.conflicting_units, units)
+    return reasons.split_alarm(facts.ratio) if facts.ratio.is_alarm else None
+
+
+def _lacking(facts: _Facts) -> str | None:
+    """Return what is still missing before arms can be told apart, if anything is."""
+    if not sum(arm.n_assigned for arm in facts.arms):
+        return "No lead has been assigned yet"
+    if min(facts.ratio.observed.values(), default=0) == 0:
+        return "An arm with a declared share has no lead yet"
+    cold = [arm for arm in facts.competing if not arm.stats.is_burned_in]
+    if not cold:
+        return None
+    arm = min(cold, key=lambda each: (each.stats.n, each.stats.events, each.name))
+    return reasons.collecting(facts.design.metric, arm)
+
+
+def _separated(facts: _Facts) -> _Outcome:
+    """Name the winner, or the arms of which either will do."""
+    if len(facts.tops) == 1:
+        winner = facts.tops[0]
+        headline = facts.headline(winner)
+        found = f". {reasons.measured(headline)}" if headline else ""
+        return _Outcome("winner", winner, f"{winner} beats every other arm{found}")
+    names = reasons.listed(facts.tops)
+    return _Outcome(
+        "either_of",
+        None,
+        f"Either of {names}: each beats the rest, but they cannot be told apart",
+    )
+
+
+def _undecided(facts: _Facts, found: str) -> _Outcome:
+    """Tell a test that has used up its plan from one that goes on."""
+    planned = facts.design.planned_leads
+    n = sum(arm.stats.n for arm in facts.arms)
+    if facts.design.mode == "planned" and planned and n >= planned:
+        return _Outcome(
+            "no_difference",
+            None,
+            f"The planned {planned:,} leads are in and no arm is ahead of all others; keep "
+            f"{facts.control}. {found}",
+        )
+    return _Outcome("running", None, f"No arm is ahead of all others yet. {found}")
+
+
+def _evidence(facts: _Facts, outcome: _Outcome) -> dict[str, Any]:
+    """Return what the next look needs and what a person needs to recompute this one."""
+    return {
+        "state": outcome.state,
+        "winner": outcome.winner,
+        "looks": int(facts.before.get("looks", 0)) + 1,
+        "design": asdict(facts.design),
+        "arms": [asdict(arm) for arm in facts.arms],
+        "pairs": [pair.evidence for pair in facts.pairs],
+        "either_of": list(facts.tops) if outcome.state == "either_of" else [],
+        "sample_ratio": asdict(facts.ratio),
+        "conflicting_units": facts.conflicting_units,
+    }

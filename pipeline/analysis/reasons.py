@@ -1,0 +1,84 @@
+"""Why a decision stands as it does, in words that an analyst reads without the formulas.
+
+Belongs here: sentences and number formats of decisions. Does not: the decision itself
+(`experiments`), reviews and insights made of several decisions (notebooks).
+"""
+
+from collections.abc import Sequence
+
+from pipeline.analysis.comparisons import (
+    LEAST_EVENTS,
+    LEAST_LEADS,
+    Arm,
+    ArmStats,
+    Comparison,
+    is_money,
+)
+from pipeline.analysis.sample_ratio import SampleRatio
+
+
+def amount(metric: str, value: float) -> str:
+    """Return a mean as text: per cent of leads, or money per lead."""
+    return f"{value:.2f} per lead" if is_money(metric) else f"{100 * value:.2f} %"
+
+
+def difference(metric: str, value: float) -> str:
+    """Return a difference as text: points, or money per lead."""
+    return f"{value:+.2f} per lead" if is_money(metric) else f"{100 * value:+.2f} points"
+
+
+def measured(pair: Comparison) -> str:
+    """Return what a comparison found, with its uncertainty."""
+    if pair.effect is None or pair.mean_arm is None or pair.mean_baseline is None:
+        return f"{pair.arm} and {pair.baseline} cannot be compared yet"
+    text = (
+        f"{pair.metric}: {pair.arm} {amount(pair.metric, pair.mean_arm)}, "
+        f"{pair.baseline} {amount(pair.metric, pair.mean_baseline)}, "
+        f"difference {difference(pair.metric, pair.effect)}"
+    )
+    if pair.interval_low is None or pair.interval_high is None:
+        return text
+    low, high = (
+        difference(pair.metric, value).removesuffix(" per lead").removesuffix(" points")
+        for value in (pair.interval_low, pair.interval_high)
+    )
+    return f"{text} (interval {low} to {high})"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as "a, b and c"."""
+    if len(names) <= 1:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def split_alarm(ratio: SampleRatio) -> str:
+    """Return why a broken split makes the experiment invalid."""
+    groups = [
+        f"{arm} has {count:,} of {ratio.expected[arm]:,.0f} expected"
+        for arm, count in ratio.observed.items()
+    ]
+    return (
+        f"Leads were not split as declared: {listed(groups)} (p = {ratio.p_value:.2g}). No winner "
+        "is named; find out by day, sender and segment where leads were lost or added"
+    )
+
+
+def conflict_alarm(conflicting_units: int, units: int) -> str:
+    """Return why leads seen in two arms make the experiment invalid."""
+    return (
+        f"{conflicting_units:,} of {units:,} leads were seen in two arms, more than 1 %. No winner "
+        "is named; look at merges and imports"
+    )
+
+
+def collecting(metric: str, arm: Arm) -> str:
+    """Return what an arm still lacks before anything can be said."""
+    stats: ArmStats = arm.stats
+    if stats.n == 0 and arm.n_assigned:
+        return f"No lead in {arm.name} has completed its outcome window yet"
+    if stats.n < LEAST_LEADS:
+        return f"{arm.name} has {stats.n:,} of the {LEAST_LEADS} leads needed"
+    if stats.events < LEAST_EVENTS:
+        return f"{arm.name} has {stats.events:.0f} of the {LEAST_EVENTS} leads with {metric} needed"
+    return f"{arm.name} has fewer than {LEAST_EVENTS} leads without {metric}"

@@ -1,0 +1,215 @@
+"""Error control under repeated looks: confidence sequences, spending boundaries, exact e-values.
+
+Belongs here: formulas that take numbers and give boundaries, evidence and p-values.
+Does not: what is compared (`comparisons`), when a winner is named (`experiments`).
+"""
+
+import base64
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import optimize, special
+
+Floats = npt.NDArray[np.float64]
+
+# Simpson's rule needs an odd number of nodes; statistics.md 2.2 asks for 801 or more.
+NODES = 801
+# A boundary above 9 standard errors is never crossed by chance and would only stretch the grid.
+HIGHEST_MULTIPLIER = 9.0
+WIDEST_GRID = 8.0
+# A look that adds less than this part of the information repeats the look before it. Below it the
+# increment would be finer than the grid.
+LEAST_NEW_INFORMATION = 0.001
+
+
+# --- asymptotic confidence sequence (Waudby-Smith et al., arXiv 2103.06476) -----------------------
+
+
+def tuning_rate(n_optimal: float, alpha: float) -> float:
+    """Return the exact ρ² (by Lambert W) that makes the sequence narrowest at `n_optimal`."""
+    root = special.lambertw(-(alpha**2) * math.exp(alpha**2 - 1), k=-1).real
+    return float((-root - 1) / n_optimal)
+
+
+def confidence_multiplier(n: float, rate: float, alpha: float) -> float:
+    """Return the half-width of the always-valid interval after `n` units, in standard errors."""
+    if n <= 0:
+        return math.inf
+    t = n * rate
+    return math.sqrt((t + 1) / t * 2 * math.log(math.sqrt(t + 1) / alpha))
+
+
+def log_evidence(z: float, n: float, rate: float) -> float:
+    """Return the log e-value of the two-sided normal mixture at `z` standard errors."""
+    t = n * rate
+    return z * z * t / (2 * (t + 1)) - math.log(t + 1) / 2
+
+
+def always_valid_p(log_e: float, smallest_before: float = 1.0) -> float:
+    """Return the always-valid p-value: the smallest 1/e of all looks so far."""
+    return min(1.0, smallest_before, math.exp(min(-log_e, 0.0)))
+
+
+def confidence_interval(
+    estimate: float, standard_error: float, multiplier: float
+) -> tuple[float, float]:
+    """Return estimate ± multiplier × standard error."""
+    half = multiplier * standard_error
+    return estimate - half, estimate + half
+
+
+# --- group-sequential boundary (Lan & DeMets 1983; Armitage, McPherson & Rowe recursion) ----------
+
+
+def spend_obrien_fleming(fraction: float, alpha: float) -> float:
+    """Return the error spent by this fraction of the plan, O'Brien-Fleming type, both sides."""
+    if fraction <= 0:
+        return 0.0
+    root = -special.ndtri(alpha / 4) / math.sqrt(min(fraction, 1.0))
+    return float(4 * special.ndtr(-root))
+
+
+def spending_p(largest_score: float) -> float:
+    """Return a p-value valid at any looks up to the plan, for the largest |z|×√fraction so far.
+
+    By the reflection principle a path leaves ±b before the plan is full with probability at most
+    4(1 − Φ(b)): this is where the O'Brien-Fleming spending function comes from.
+    """
+    return float(min(1.0, 4 * special.ndtr(-largest_score)))
+
+
+@dataclass(frozen=True)
+class BoundaryState:
+    """What one look leaves to the next: boundary, spent error and the density of paths inside.
+
+    `information` is in units of leads; the score of a path is z × √information. `density` holds the
+    right half of the symmetric density on an even grid from 0 to `half_width`.
+    """
+
+    information: float = 0.0
+    spent: float = 0.0
+    multiplier: float = math.inf
+    half_width: float = 0.0
+    density: tuple[float, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the state as plain values; the nodes as base64 of little-endian doubles."""
+        nodes = np.asarray(self.density, dtype="<f8").tobytes()
+        return {
+            "information": self.information,
+            "spent": self.spent,
+            "multiplier": self.multiplier if math.isfinite(self.multiplier) else None,
+            "half_width": self.half_width,
+            "density": base64.b64encode(nodes).decode(),
+        }
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "BoundaryState":
+        """Read what `to_json` wrote."""
+        nodes = np.frombuffer(base64.b64decode(values["density"]), dtype="<f8")
+        multiplier = values["multiplier"]
+        return cls(
+            information=float(values["information"]),
+            spent=float(values["spent"]),
+            multiplier=math.inf if multiplier is None else float(multiplier),
+            half_width=float(values["half_width"]),
+            density=tuple(nodes.tolist()),
+        )
+
+
+# The pairs of a balanced experiment, and the two tables made from one look, share their states.
+@lru_cache(maxsize=512)
+def next_look(state: BoundaryState, information: float, spent: float) -> BoundaryState:
+    """Take a look at `information` leads with `spent` error in all so far; return the new state.
+
+    The new state's `multiplier` is the boundary for |z| at this look: infinite when no error is
+    left to spend, that of the look before when (nearly) nothing is new. Boundaries of past looks
+    are never recomputed; only the density of paths that stayed inside is carried on.
+    """
+    if information - state.information < LEAST_NEW_INFORMATION * max(state.information, 1e-9):
+        return state
+    increment = spent - state.spent
+    if increment <= 0:
+        return BoundaryState(
+            state.information, state.spent, math.inf, state.half_width, state.density
+        )
+    if not state.density:
+        return _first_look(information, spent)
+    paths = _paths(state)
+    width = math.sqrt(information - state.information)
+    multiplier = _solve_boundary(paths, width, information, increment)
+    half_width = min(multiplier, WIDEST_GRID) * math.sqrt(information)
+    nodes = np.linspace(0.0, half_width, NODES // 2 + 1)
+    scaled = (nodes[:, None] - paths[0][None, :]) / width
+    kernel = np.exp(-0.5 * scaled * scaled)
+    density = kernel @ paths[1] / (width * math.sqrt(2 * math.pi))
+    return BoundaryState(information, spent, multiplier, half_width, tuple(density.tolist()))
+
+
+def _first_look(information: float, spent: float) -> BoundaryState:
+    """Return the state after a first look, when paths are still normal."""
+    multiplier = min(float(-special.ndtri(max(spent, 1e-17) / 2)), HIGHEST_MULTIPLIER)
+    half_width = min(multiplier, WIDEST_GRID) * math.sqrt(information)
+    nodes = np.linspace(0.0, half_width, NODES // 2 + 1)
+    density = np.exp(-(nodes**2) / (2 * information)) / math.sqrt(2 * math.pi * information)
+    return BoundaryState(information, spent, multiplier, half_width, tuple(density.tolist()))
+
+
+def _paths(state: BoundaryState) -> tuple[Floats, Floats]:
+    """Return the whole symmetric grid and the probability at each node (Simpson)."""
+    half = np.asarray(state.density)
+    density = np.concatenate([half[:0:-1], half])
+    nodes = np.linspace(-state.half_width, state.half_width, len(density))
+    weights = np.full(len(nodes), 2.0)
+    weights[1::2] = 4.0
+    weights[[0, -1]] = 1.0
+    return nodes, density * weights * (nodes[1] - nodes[0]) / 3
+
+
+def _solve_boundary(
+    paths: tuple[Floats, Floats], width: float, information: float, increment: float
+) -> float:
+    """Return the multiplier that paths still inside cross with probability `increment`."""
+    nodes, probabilities = paths
+    root = math.sqrt(information)
+
+    def excess(multiplier: float) -> float:
+        beyond = special.ndtr((nodes - multiplier * root) / width)
+        return float(2 * np.dot(probabilities, beyond)) - increment
+
+    if excess(HIGHEST_MULTIPLIER) > 0:
+        return HIGHEST_MULTIPLIER
+    return float(optimize.brentq(excess, 0.0, HIGHEST_MULTIPLIER, xtol=1e-10))
+
+
+# --- exact evidence from counts, many hypotheses at once ------------------------------------------
+
+
+def dirichlet_log_e(
+    counts: Sequence[float], shares: Sequence[float], concentration: float
+) -> float:
+    """Return the log e-value against "each unit falls in group i with probability shares[i]".
+
+    Exact at any number of looks (Lindon & Malek 2022). Shares are positive and sum to 1. Given
+    counts of conversions by arm, it tests that the arms convert alike.
+    """
+    x = np.asarray(counts, dtype=np.float64)
+    p = np.asarray(shares, dtype=np.float64)
+    prior = concentration * p
+    spread = special.gammaln(prior.sum()) - special.gammaln(prior.sum() + x.sum())
+    return float(
+        spread + np.sum(special.gammaln(prior + x) - special.gammaln(prior) - x * np.log(p))
+    )
+
+
+def rejected_by_evidence(log_es: Sequence[float], q: float) -> list[bool]:
+    """Return which hypotheses e-BH rejects at false discovery rate `q` (Wang & Ramdas 2022)."""
+    ordered = sorted(log_es, reverse=True)
+    needed = [math.log(len(ordered) / (q * k)) for k in range(1, len(ordered) + 1)]
+    passing = [e for e, least in zip(ordered, needed, strict=True) if e >= least]
+    return [bool(passing) and e >= passing[-1] for e in log_es]

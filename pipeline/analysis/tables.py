@@ -1,0 +1,94 @@
+"""The analysis tables of the warehouse: read marts, call one pure function, write one table.
+
+Belongs here: which mart columns a function reads, which table its frame becomes.
+Does not: statistics (the other modules), when it runs (`refresh`), what is published (`warehouse`).
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from pipeline.analysis.conversions import conversion_curves
+from pipeline.analysis.decisions import decide_experiments
+from pipeline.analysis.delays import recommend_delays
+
+Analysis = Callable[[duckdb.DuckDBPyConnection, datetime, pl.DataFrame], int]
+
+EXPERIMENTS = """
+select experiment_id, metric, mode, planned_leads, alpha, is_auto, control, count_conflicting_units
+from marts.experiments
+"""
+EXPERIMENT_ARMS = """
+select
+    experiment_id, metric, is_primary, arm, role, share, assigned_on, n_assigned, n,
+    cast("sum" as double) as "sum", cast(sum_squares as double) as sum_squares
+from marts.experiment_arms
+"""
+DELAY_ARMS = """
+select experiment_id, arm, delay_seconds, role, n_assigned, n, count_replied, count_converted
+from marts.delay_arms
+"""
+TIME_TO_CONVERSION = """
+select sequence_id, is_holdout, duration_whole_days, is_converted
+from marts.time_to_conversion
+"""
+
+
+def write_experiment_decisions(
+    con: duckdb.DuckDBPyConnection, now: datetime, looks: pl.DataFrame
+) -> int:
+    """Write analysis.experiment_decisions; return its rows."""
+    return _write(con, "experiment_decisions", _decide(con, now, looks)[0])
+
+
+def write_experiment_comparisons(
+    con: duckdb.DuckDBPyConnection, now: datetime, looks: pl.DataFrame
+) -> int:
+    """Write analysis.experiment_comparisons; return its rows."""
+    return _write(con, "experiment_comparisons", _decide(con, now, looks)[1])
+
+
+def write_delay_recommendations(
+    con: duckdb.DuckDBPyConnection, now: datetime, looks: pl.DataFrame
+) -> int:
+    """Write analysis.delay_recommendations; return its rows."""
+    advice = recommend_delays(con.sql(DELAY_ARMS).pl(), _decide(con, now, looks)[0])
+    return _write(con, "delay_recommendations", advice)
+
+
+def write_conversion_curves(
+    con: duckdb.DuckDBPyConnection, now: datetime, looks: pl.DataFrame
+) -> int:
+    """Write analysis.conversion_curves; return its rows. Neither `now` nor `looks` matters."""
+    del now, looks
+    return _write(con, "conversion_curves", conversion_curves(con.sql(TIME_TO_CONVERSION).pl()))
+
+
+# Every function: an open warehouse with its marts and an empty schema `analysis`, the moment of the
+# facts in the workspace's zone, and the latest row of ledger.looks per experiment.
+ANALYSES: dict[str, Analysis] = {
+    "experiment_decisions": write_experiment_decisions,
+    "experiment_comparisons": write_experiment_comparisons,
+    "delay_recommendations": write_delay_recommendations,
+    "conversion_curves": write_conversion_curves,
+}
+
+
+def _decide(
+    con: duckdb.DuckDBPyConnection, now: datetime, looks: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return decisions and comparisons; the same look every time it is asked at one moment."""
+    return decide_experiments(con.sql(EXPERIMENTS).pl(), con.sql(EXPERIMENT_ARMS).pl(), looks, now)
+
+
+def _write(con: duckdb.DuckDBPyConnection, name: str, rows: pl.DataFrame) -> int:
+    """Replace analysis.<name>, with its comments, by these rows."""
+    con.register("new_rows", rows)
+    try:
+        con.execute((Path(__file__).parent / f"{name}.sql").read_text(encoding="utf-8"))
+    finally:
+        con.unregister("new_rows")
+    return rows.height
