@@ -1,0 +1,329 @@
+"""Landing lines become ledger facts: set-based SQL, from recorded offsets, in the caller's transaction.
+
+Belongs here: reading new slices of segments, running the statements beside this module in order,
+counting. Does not: mapping of request bodies (`mapping`), the dispatcher's journal and what running
+enrollments do about events (`engine`, which reads the temporary table `new_events`).
+"""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from pipeline.inbound.verdicts import VERDICT_VERSION, judge_features
+from pipeline.sequences.vocabulary import Channel, EventKind
+
+# One transaction takes in at most this much, so that it stays within two seconds.
+MAX_BYTES = 32 * 1024 * 1024
+
+JOURNAL_PREFIX = "journal-"
+
+_NEXT = {
+    "change_numbers": "select nextval('change_numbers') from range($n)",
+    "enrollment_ids": "select nextval('enrollment_ids') from range($n)",
+    "rejected_ids": "select nextval('rejected_ids') from range($n)",
+    "send_ids": "select nextval('send_ids') from range($n)",
+    "version_ids": "select nextval('version_ids') from range($n)",
+}
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """What one ingest did, in counts."""
+
+    count_segments: int = 0
+    count_bytes: int = 0
+    count_lines: int = 0
+    count_leads: int = 0
+    count_leads_changed: int = 0
+    count_events: int = 0
+    count_duplicates: int = 0
+    count_experiments: int = 0
+    count_enrollments: int = 0
+    count_sends: int = 0
+    count_suppressions: int = 0
+    count_rejected: int = 0
+    count_resolved: int = 0
+    has_more: bool = False
+
+
+@dataclass(frozen=True)
+class _Slice:
+    segment: str
+    end: int
+    text: str
+    size: int
+
+
+@dataclass
+class _Batch:
+    """One run of the statements: the connection, the values they bind, the counts so far."""
+
+    con: duckdb.DuckDBPyConnection
+    values: dict[str, object]
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def run(self, script: str, **values: object) -> int:
+        """Run every statement of a script; return the first value of the last, 0 without one."""
+        bound = self.values | values
+        rows: list[tuple[object, ...]] = []
+        for query, names in _statements(script):
+            rows = self.con.execute(query, {name: bound[name] for name in names}).fetchall()
+        return rows[0][0] if rows and isinstance(rows[0][0], int) else 0
+
+    def count(self, query: str) -> int:
+        """Return the single number that the query asks for."""
+        rows = self.con.execute(query).fetchall()
+        return int(rows[0][0])
+
+    def draw(self, sequence: str, n: int) -> int:
+        """Draw n numbers of a sequence; return the one before the first."""
+        if n == 0:
+            return 0
+        numbers = self.con.execute(_NEXT[sequence], {"n": n}).fetchall()
+        # The ledger has one writer, so they are contiguous.
+        return int(min(number for (number,) in numbers)) - 1
+
+
+@cache
+def _statements(script: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    text = Path(__file__).with_name(f"{script}.sql").read_text()
+    return tuple(
+        (statement.query, tuple(statement.named_parameters))
+        for statement in duckdb.extract_statements(text)
+    )
+
+
+def ingest(
+    con: duckdb.DuckDBPyConnection,
+    home: Path,
+    *,
+    now: datetime,
+    attributes: Collection[str],
+    max_bytes: int = MAX_BYTES,
+) -> IngestReport:
+    """Take in what landed since the last time, inside the caller's open transaction.
+
+    Complete lines of all segments but the journal's, from the stored offsets; a torn last line
+    waits. Order and repetition of lines change nothing. Afterwards the temporary table `new_events`
+    holds the live events that went in, with the columns of `events`.
+
+    Args:
+        con: the ledger, in a transaction: rows and offsets go in together or not at all.
+        home: the workspace.
+        now: the moment of this ingest.
+        attributes: names that leads may carry (workspace.yml); others go nowhere.
+        max_bytes: stop after about so much; `has_more` of the report says that there is more.
+    """
+    slices, has_more = _read_slices(con, home, max_bytes)
+    lines = _lines_of(slices)
+    report = _take_in(con, lines, now=now, attributes=attributes)
+    _move_offsets(con, slices, now)
+    return replace(
+        report,
+        count_segments=len(slices),
+        count_bytes=sum(piece.size for piece in slices),
+        has_more=has_more,
+    )
+
+
+def retry_rejected(
+    con: duckdb.DuckDBPyConnection, *, now: datetime, attributes: Collection[str]
+) -> IngestReport:
+    """Run the unresolved rows of `rejected` again, inside the caller's open transaction.
+
+    What goes in is resolved; what fails again stays, with the reason of today. `new_events` holds
+    what became events, as after `ingest`.
+    """
+    lines = con.sql(
+        "select segment, raw as line, rejected_id from rejected where resolved_at is null"
+    ).pl()
+    return _take_in(con, lines, now=now, attributes=attributes)
+
+
+def _read_slices(
+    con: duckdb.DuckDBPyConnection, home: Path, max_bytes: int
+) -> tuple[list[_Slice], bool]:
+    offsets: dict[str, int] = dict(
+        con.execute("select segment, ingested_bytes from segments").fetchall()
+    )
+    slices: list[_Slice] = []
+    left, has_more = max_bytes, False
+    for path in sorted((home / "landing").glob("*.jsonl")):
+        if path.name.startswith(JOURNAL_PREFIX):
+            continue
+        if left <= 0:
+            has_more = True
+            break
+        piece, is_cut = _read_slice(path, offsets.get(path.name, 0), left)
+        has_more = has_more or is_cut
+        if piece is not None:
+            slices.append(piece)
+            left -= piece.size
+    return slices, has_more
+
+
+def _read_slice(path: Path, start: int, limit: int) -> tuple[_Slice | None, bool]:
+    """Read whole lines from an offset; also say whether the limit cut something off."""
+    try:
+        if path.stat().st_size <= start:
+            return None, False
+        with path.open("rb") as file:
+            file.seek(start)
+            data = file.read(limit)
+            # A line longer than the limit is read whole: it is one line.
+            while b"\n" not in data and (more := file.read(limit)):
+                data += more
+            is_cut = bool(file.read(1))
+    except FileNotFoundError:  # sealed and deleted meanwhile
+        return None, False
+    whole = data[: data.rfind(b"\n") + 1]
+    if not whole:
+        return None, False
+    text = whole.decode("utf-8", "replace")
+    return _Slice(path.name, start + len(whole), text, len(whole)), is_cut
+
+
+def _lines_of(slices: list[_Slice]) -> pl.DataFrame:
+    return (
+        pl.DataFrame(
+            {"segment": [s.segment for s in slices], "line": [s.text for s in slices]},
+            schema={"segment": pl.String, "line": pl.String},
+        )
+        .with_columns(pl.col("line").str.split("\n"))
+        .explode("line", empty_as_null=True)
+        .filter(pl.col("line").str.strip_chars() != "")
+        .with_columns(rejected_id=pl.lit(None, dtype=pl.Int64))
+    )
+
+
+def _move_offsets(con: duckdb.DuckDBPyConnection, slices: list[_Slice], now: datetime) -> None:
+    for piece in slices:
+        con.execute("delete from segments where segment = ?", [piece.segment])
+        con.execute("insert into segments values (?, ?, ?)", [piece.segment, piece.end, now])
+
+
+def _take_in(
+    con: duckdb.DuckDBPyConnection,
+    lines: pl.DataFrame,
+    *,
+    now: datetime,
+    attributes: Collection[str],
+) -> IngestReport:
+    con.execute("create or replace temp table new_events as select * from events limit 0")
+    if lines.is_empty():
+        return IngestReport()
+    ((salt,),) = con.execute("select value from meta where key = 'id_salt'").fetchall()
+    batch = _Batch(con, _bound_values(now, attributes, salt))
+    con.register("landing_lines", lines)
+    try:
+        batch.run("lines")
+        parts: Mapping[str, int] = dict(
+            con.execute("select part, count(*) from ingest_records group by part").fetchall()
+        )
+        for part, take in _STAGES.items():
+            if parts.get(part):
+                take(batch)
+        _settle_problems(batch)
+    finally:
+        con.unregister("landing_lines")
+    return IngestReport(count_lines=len(lines), **batch.counts)
+
+
+def _bound_values(now: datetime, attributes: Collection[str], salt: str) -> dict[str, object]:
+    # DuckDB wants one name at least; no attribute can be called so.
+    names = sorted(attributes) or ["-"]
+    return {
+        "now": now,
+        "attributes": json.dumps(dict.fromkeys(names, "JSON")),
+        "salt": salt,
+        "kinds": [kind.value for kind in EventKind],
+        "channels": [channel.value for channel in Channel],
+        "verdict_version": VERDICT_VERSION,
+    }
+
+
+def _take_experiments(batch: _Batch) -> None:
+    batch.run("experiments")
+    batch.counts["count_experiments"] = batch.count("select count(*) from ingest_new_experiments")
+
+
+def _take_leads(batch: _Batch) -> None:
+    batch.run("leads")
+    while batch.run("leads_round"):
+        pass
+    batch.con.execute(
+        "create or replace temp table ingest_labels as "
+        "select *, rank as label from ingest_leads anti join ingest_matches using (rank)"
+    )
+    while batch.run("leads_label"):
+        pass
+    batch.run("leads_apply", change_no=batch.draw("change_numbers", 1) + 1)
+    batch.counts["count_leads"] = batch.count(
+        "select count(*) from ingest_merged where not is_stored"
+    )
+    batch.counts["count_leads_changed"] = batch.count(
+        "select count(*) from ingest_merged where is_stored and not is_same"
+    )
+
+
+def _take_enrollments(batch: _Batch) -> None:
+    batch.run("enrollments")
+    batch.run("find_leads")
+    batch.run("enrollments_apply")
+    versions = batch.count("select count(*) from ingest_new_versions")
+    batch.run("enrollments_insert", version_base=batch.draw("version_ids", versions))
+    count = batch.count("select count(*) from ingest_new_enrollments")
+    batch.run("enrollments_write", enrollment_base=batch.draw("enrollment_ids", count))
+    batch.counts["count_enrollments"] = count
+
+
+def _take_sends(batch: _Batch) -> None:
+    batch.run("sends")
+    batch.run("find_leads")
+    batch.run("sends_apply")
+    count = batch.count("select count(*) from ingest_new_sends")
+    batch.run("sends_write", send_base=batch.draw("send_ids", count))
+    batch.counts["count_sends"] = count
+
+
+def _take_events(batch: _Batch) -> None:
+    batch.run("events")
+    batch.run("find_leads")
+    batch.run("events_apply")
+    judge_features(batch.con)
+    batch.run("events_insert")
+    good = batch.count("select count(*) from ingest_events where reason is null")
+    fresh = batch.count("select count(*) from ingest_fresh_events")
+    batch.counts["count_events"] = batch.count("select count(*) from ingest_new_events")
+    batch.counts["count_duplicates"] = good - fresh
+    batch.counts["count_suppressions"] = batch.count("select count(*) from ingest_suppressions")
+
+
+# In this order: each may name what the ones before it brought.
+_STAGES = {
+    "experiments": _take_experiments,
+    "leads": _take_leads,
+    "enrollments": _take_enrollments,
+    "sends": _take_sends,
+    "events": _take_events,
+}
+
+
+def _settle_problems(batch: _Batch) -> None:
+    count = batch.count("select count(*) from ingest_problems where rejected_id is null")
+    retried = batch.count("select count(*) from landing_lines where rejected_id is not null")
+    if count == retried == 0:
+        return
+    unresolved = "select count(*) from rejected where resolved_at is null"
+    before = batch.count(unresolved)
+    batch.run("rejected", rejected_base=batch.draw("rejected_ids", count))
+    if retried:
+        batch.counts["count_resolved"] = before - batch.count(unresolved)
+    else:
+        batch.counts["count_rejected"] = batch.count(unresolved) - before
