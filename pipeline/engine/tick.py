@@ -127,30 +127,54 @@ class _Run:
         self.programme: Programme | None = None
 
     def step(self) -> list[Order]:
-        """Do one ledger transaction and return the next chunk, empty when there is none."""
-        now, started = self.clock(), time.perf_counter()
-        home, salt, report = self.settings.home, self.keys.salt, self.report
-        before = dict(report.counts)
-        with open_ledger(home) as con, transaction(con):
-            taken = ingest(con, home, now=now, attributes=self.workspace.attributes, salt=salt)
-            report.add(**taken.counts())
-            self.programme = load_programme(con, self.workspace, self.sequences, now)
-            report.add(ended=apply_reactions(con, now))
-            if report.is_dispatcher and read_journal(con, home, now):
-                report.add(**settle(con, salt))
-            report.is_stopped = (home / "STOP").exists()
-            if not report.is_stopped:
-                report.add(enrolled=enroll(con, self.programme, salt, now))
-                report.add(**plan(con, self.programme, salt, now))
-            orders = self._take_chunk(con, now)
-            report.next_at = next_due(con)
-            new = {k: v - before.get(k, 0) for k, v in report.counts.items()}
-            if any(new.values()):
-                con.execute(
-                    "insert into jobs values ('tick', ?, ?, ?)",
-                    [now, time.perf_counter() - started, json.dumps(new)],
-                )
+        """Take in everything, plan, and return the next chunk; empty when nothing is claimed."""
+        while True:
+            started = time.perf_counter()
+            before = dict(self.report.counts)
+            with open_ledger(self.settings.home) as con, transaction(con):
+                now = self.clock()
+                has_more = self._take_in(con, now)
+                # What has landed is known before anybody is contacted (promise 2).
+                orders = [] if has_more else self._plan(con, now)
+                self._record(con, before, now, time.perf_counter() - started)
+            if not has_more:
+                return orders
+
+    def _take_in(self, con: duckdb.DuckDBPyConnection, now: datetime) -> bool:
+        home, report = self.settings.home, self.report
+        taken = ingest(con, home, now=now, attributes=self.workspace.attributes)
+        report.add(
+            lines=taken.count_lines,
+            leads=taken.count_leads,
+            events=taken.count_events,
+            rejected_lines=taken.count_rejected,
+        )
+        self.programme = load_programme(con, self.workspace, self.sequences, now)
+        report.add(ended=apply_reactions(con, now))
+        if report.is_dispatcher and read_journal(con, home, now):
+            report.add(**settle(con, self.keys.salt))
+        return taken.has_more
+
+    def _plan(self, con: duckdb.DuckDBPyConnection, now: datetime) -> list[Order]:
+        report, salt = self.report, self.keys.salt
+        report.is_stopped = (self.settings.home / "STOP").exists()
+        if not report.is_stopped and self.programme is not None:
+            report.add(enrolled=enroll(con, self.programme, salt, now))
+            report.add(**plan(con, self.programme, salt, now))
+        orders = self._take_chunk(con, now)
+        report.next_at = next_due(con)
         return orders
+
+    def _record(
+        self, con: duckdb.DuckDBPyConnection, before: dict[str, int], now: datetime, seconds: float
+    ) -> None:
+        new = {
+            name: count - before.get(name, 0)
+            for name, count in self.report.counts.items()
+            if count > before.get(name, 0)
+        }
+        if new:
+            con.execute("insert into jobs values ('tick', ?, ?, ?)", [now, seconds, json.dumps(new)])
 
     def _take_chunk(self, con: duckdb.DuckDBPyConnection, now: datetime) -> list[Order]:
         if not self.report.is_dispatcher or self.report.is_stopped or self.programme is None:
