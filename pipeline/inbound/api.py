@@ -29,9 +29,8 @@ def _as_list(body: object) -> object:
 
 
 Leads = Annotated[
-    list[Lead],
+    Annotated[list[Lead], Field(min_length=1, max_length=MOST_LEADS)],
     BeforeValidator(_as_list),
-    Field(min_length=1, max_length=MOST_LEADS),
     Body(description=f"One lead, or a list of up to {MOST_LEADS}."),
 ]
 
