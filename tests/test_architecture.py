@@ -405,6 +405,13 @@ def test_every_drip_command_in_the_readme_exists() -> None:
     assert sorted(named - drip_commands()) == []
 
 
+def test_every_drip_command_in_the_makefile_exists() -> None:
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    named = set(re.findall(r"\$\(BIN\)/drip ([a-z-]+)", text))
+    assert {"demo", "check", "up"} <= named
+    assert sorted(named - drip_commands()) == []
+
+
 def test_make_help_names_every_target_and_only_those() -> None:
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     named = set(re.findall(r'@echo "make (\w+)', text))
