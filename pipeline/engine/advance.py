@@ -18,8 +18,8 @@ _DUE_SQL = Path(__file__).with_name("advance_due.sql")
 _MOVING_DRAW = """
 create or replace temp table drawing as
 select
-    enrollment_id, lead_id, version_id, next_ix as step_ix, experiment_id, varies, control, sample_share, is_auto,
-    is_holdout, has_holdout_arm, holdout, settled_at as drawn_at
+    enrollment_id, lead_id, version_id, next_ix as step_ix, experiment_id, varies, control,
+    sample_share, is_auto, is_holdout, has_holdout_arm, holdout, settled_at as drawn_at
 from stepping
 where varies = 'delay'
 """
@@ -28,8 +28,8 @@ where varies = 'delay'
 def advance(con: duckdb.DuckDBPyConnection, salt: str) -> int:
     """Move every row of the temp table `moving` on, and return how many there were.
 
-    `moving` holds rows taken out of `live`, with `settled_at` (when the step was settled), `next_ix`
-    (-1 = through), `end_status` and `end_reason` for those that are through.
+    `moving` holds rows taken out of `live`, with `settled_at` (when the step was settled),
+    `next_ix` (-1 = through), `end_status` and `end_reason` for those that are through.
     """
     count = int(fetch_value(con, "select count(*) from moving"))
     if count == 0:

@@ -1,7 +1,7 @@
 """Handing over: one chunk of messages by a few workers, each step journaled (R8).
 
-Belongs here: composing, the workers, the journal's order. Does not: choosing the chunk (`chunk.sql`),
-what an answer does (`settle`), how a transport speaks (`channels`).
+Belongs here: composing, the workers, the journal's order. Does not: choosing the chunk
+(`chunk.sql`), what an answer does (`settle`), how a transport speaks (`channels`).
 """
 
 import asyncio
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+import duckdb
 
 from pipeline.channels.transport import Transport, UnknownOutcome, create_transport
 from pipeline.engine.journal import write_begin, write_end
@@ -25,6 +27,7 @@ from pipeline.messages.compose import (
     lead_context,
 )
 from pipeline.sequences.compiled import CompiledStep
+from pipeline.sequences.model import Sender
 from pipeline.settings import DripError, Keys, Settings
 
 CHUNK_MESSAGES = 500
@@ -124,7 +127,7 @@ class Dispatcher:
         return self._programme.workspace.senders[sender].transport
 
     def _prepare(self, senders: set[str], workers: int) -> None:
-        """Create every transport before the first message, so that a wrong setting stops nothing midway."""
+        """Create all transports first, so that a wrong setting stops nothing midway."""
         workspace = self._programme.workspace
         for name in {self._transport_of(s) for s in senders if s in workspace.senders}:
             for worker in range(workers):
@@ -137,31 +140,80 @@ class Dispatcher:
         sender = self._programme.workspace.senders.get(order.sender)
         if sender is None:
             raise DripError(f"Sender {order.sender!r} is gone from workspace.yml. Put it back.")
-        content = dict(order.step.content)
-        test = order.step.experiment
-        if test is not None:
-            arm = next((v for v in test.variants if v.arm == order.variant), None)
-            content |= arm.content if arm else {}
-        context = lead_context(order.recipient, order.recipient["attributes"])
-        if order.step.channel == "sms":
-            return compose_sms(
-                order.send_id,
-                content,
-                context,
-                sender=sender.address,
-                gateway=sender.to,
-                letterhead=self._letterhead,
-                now=self._clock(),
-            )
-        return compose_email(
-            order.send_id,
-            content,
-            context,
-            sender=sender.address,
-            recipient=order.recipient["email"] or "",
+        return compose_order(
+            send_id=order.send_id,
+            step=order.step,
+            variant=order.variant,
+            recipient=order.recipient,
+            sender=sender,
             letterhead=self._letterhead,
             now=self._clock(),
         )
+
+
+def compose_order(
+    *,
+    send_id: int,
+    step: CompiledStep,
+    variant: str | None,
+    recipient: Mapping[str, Any],
+    sender: Sender,
+    letterhead: Letterhead,
+    now: datetime,
+) -> Message:
+    """Compose a step's message for one recipient, in the words of the arm.
+
+    Raises:
+        DripError: this message cannot be sent to this recipient.
+    """
+    content = dict(step.content)
+    if step.experiment is not None:
+        arm = next((v for v in step.experiment.variants if v.arm == variant), None)
+        content |= arm.content if arm else {}
+    context = lead_context(recipient, recipient["attributes"])
+    if step.channel == "sms":
+        return compose_sms(
+            send_id,
+            content,
+            context,
+            sender=sender.address,
+            gateway=sender.to,
+            letterhead=letterhead,
+            now=now,
+        )
+    return compose_email(
+        send_id,
+        content,
+        context,
+        sender=sender.address,
+        recipient=recipient["email"] or "",
+        letterhead=letterhead,
+        now=now,
+    )
+
+
+def read_recipient(con: duckdb.DuckDBPyConnection, lead_id: int) -> dict[str, Any]:
+    """Return a lead's address, names and attributes."""
+    row = con.sql(
+        """
+        select i.email, i.phone, i.first_name, i.last_name, l.attributes
+        from identities as i
+        inner join leads as l on i.lead_id = l.lead_id
+        where i.lead_id = $lead_id
+        """,
+        params={"lead_id": lead_id},
+    ).pl()
+    return _recipient(row.to_dicts()[0])
+
+
+def _recipient(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "email": row["email"],
+        "phone": row["phone"],
+        "first_name": row["first_name"],
+        "last_name": row["last_name"],
+        "attributes": json.loads(row["attributes"] or "{}"),
+    }
 
 
 def read_orders(rows: list[dict[str, Any]], programme: Programme) -> list[Order]:
@@ -173,13 +225,7 @@ def read_orders(rows: list[dict[str, Any]], programme: Programme) -> list[Order]
             sender=row["sender"],
             step=programme.steps[row["version_id"]][row["step_ix"]],
             variant=row["variant"],
-            recipient={
-                "email": row["email"],
-                "phone": row["phone"],
-                "first_name": row["first_name"],
-                "last_name": row["last_name"],
-                "attributes": json.loads(row["attributes"] or "{}"),
-            },
+            recipient=_recipient(row),
         )
         for row in rows
     ]

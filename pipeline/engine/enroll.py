@@ -1,7 +1,7 @@
 """Enrolling leads by the rules of running sequences (R12, R18).
 
-Belongs here: who enters, holdouts included. Does not: when the first step is due (`advance`), what a
-rule may say (`sequences.conditions`).
+Belongs here: who enters, holdouts included. Does not: when the first step is due (`advance`), what
+a rule may say (`sequences.conditions`).
 """
 
 import hashlib

@@ -1,7 +1,8 @@
 """The programme of a tick: every version that still has leads in it, as relations to join with.
 
 Belongs here: registering new versions and experiments, and the temp tables `step`, `arm_range`,
-`reaction` that the set-based statements read. Does not: any decision about a lead (`plan`, `enroll`).
+`reaction` that the set-based statements read. Does not: any decision about a lead (`plan`,
+`enroll`).
 """
 
 from collections.abc import Sequence
@@ -148,7 +149,7 @@ def _arm_rows(sequence: CompiledSequence, step: CompiledStep) -> list[list[objec
 
 
 def first_contact_ix(steps: Sequence[CompiledStep]) -> int:
-    """Return the index of the step that every lead meets first if no branch comes before, else -1."""
+    """Return the step that every lead is contacted by first; -1 when a branch comes before."""
     for step in steps:
         if step.kind == "branch":
             return -1
@@ -193,7 +194,9 @@ def _create_relations(con: duckdb.DuckDBPyConnection, programme: Programme) -> N
     ):
         frame = pl.DataFrame(rows, schema=schema, orient="row")
         con.register("programme_frame", frame)
-        con.execute(f"create or replace temp table {name} as select * from programme_frame")
+        con.execute(  # name is one of the three constants above
+            f"create or replace temp table {name} as select * from programme_frame"  # noqa: S608
+        )
         con.unregister("programme_frame")
     con.execute(
         """
@@ -279,7 +282,8 @@ def _step_row(
         "is_auto": test.is_auto if test else False,
         "has_holdout_arm": bool(test and sequence and step.ix == first_contact_ix(sequence.steps)),
         "holdout": sequence.holdout if sequence else 0.0,
-        # A file that is gone counts as archived with drain: whoever is in it finishes (design.md 5).
+        # A file that is gone counts as archived with drain: whoever is in it finishes (design.md
+        # 5).
         "is_running": sequence is None or sequence.status in ("active", "archived"),
         "zone_mode": zone,
         "fallback_zone": sequence.calendar.fallback_timezone if sequence else "America/New_York",
@@ -316,7 +320,8 @@ def _range_rows(version_id: int, step: CompiledStep) -> list[dict[str, object]]:
 def case_by_step(expressions: dict[tuple[int, int], str], otherwise: str) -> str:
     """Build one SQL `case` over (version, step) from expressions that `sequences` compiled.
 
-    The expressions come from sqlglot's generator over an allow-listed tree; nothing else is accepted.
+    The expressions come from sqlglot's generator over an allow-listed tree; nothing else is
+    accepted.
     """
     if not expressions:
         return otherwise

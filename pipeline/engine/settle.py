@@ -17,8 +17,8 @@ _SQL = Path(__file__).with_name("settle.sql")
 def settle(con: duckdb.DuckDBPyConnection, salt: str) -> dict[str, int]:
     """Write the outcomes of the temp table `answers` and move their enrollments on.
 
-    Returns counts by answer. Answers for sends that are no longer in flight are ignored, so the same
-    answer twice does nothing.
+    Returns counts by answer. Answers for sends that are no longer in flight are ignored, so the
+    same answer twice does nothing.
     """
     run_file(con, _SQL)
     advance(con, salt)

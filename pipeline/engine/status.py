@@ -1,6 +1,7 @@
 """How things stand, from facts: the numbers behind `drip status`.
 
-Belongs here: counts over the ledger and their accounting. Does not: rates and metrics (`warehouse`).
+Belongs here: counts over the ledger and their accounting. Does not: rates and metrics
+(`warehouse`).
 """
 
 from dataclasses import asdict, dataclass

@@ -1,7 +1,7 @@
 """The tick: ingest → react → enroll → plan → hand over in chunks (design.md section 6, R8).
 
-Belongs here: the order of the rooms and the two locks. Does not: any rule (each has its module), when
-to tick (`cli`, `defs`).
+Belongs here: the order of the rooms and the two locks. Does not: any rule (each has its module),
+when to tick (`cli`, `defs`).
 """
 
 import asyncio
@@ -174,7 +174,9 @@ class _Run:
             if count > before.get(name, 0)
         }
         if new:
-            con.execute("insert into jobs values ('tick', ?, ?, ?)", [now, seconds, json.dumps(new)])
+            con.execute(
+                "insert into jobs values ('tick', ?, ?, ?)", [now, seconds, json.dumps(new)]
+            )
 
     def _take_chunk(self, con: duckdb.DuckDBPyConnection, now: datetime) -> list[Order]:
         if not self.report.is_dispatcher or self.report.is_stopped or self.programme is None:
@@ -210,7 +212,7 @@ def next_due(con: duckdb.DuckDBPyConnection) -> datetime | None:
         """
         select least(
             (
-                select min(case v.status when 'in_flight' then 'epoch'::timestamptz else v.slot_at end)
+                select min(if(v.status = 'in_flight', 'epoch'::timestamptz, v.slot_at))
                 from live as v
                 inner join step as s on v.version_id = s.version_id and v.step_ix = s.step_ix
                 where v.status = 'in_flight' or (s.is_running and not v.is_paused)

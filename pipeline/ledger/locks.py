@@ -1,7 +1,7 @@
 """Locks between processes: one `flock` on a file of its own, holding the holder's pid.
 
-Belongs here: taking, waiting, naming the holder. Does not: what is guarded (ledger, refresh, dispatch).
-Not DuckDB's own lock: a process drops that one by closing any descriptor of the file
+Belongs here: taking, waiting, naming the holder. Does not: what is guarded (ledger, refresh,
+dispatch). Not DuckDB's own lock: a process drops that one by closing any descriptor of the file
 (feasibility.md A1), and it cannot be held across the steps of a refresh.
 """
 

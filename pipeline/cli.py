@@ -1,0 +1,479 @@
+"""The drip command: parse, call one function, print.
+
+Belongs here: arguments, tables, progress bars, exit codes. Does not: anything that a test or
+Dagster would want to call without a terminal; that has a room of its own.
+"""
+
+import json
+import signal
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from pipeline.settings import DripError, Settings, load_settings, utc_now
+
+app = typer.Typer(
+    name="drip",
+    help="Drip sequences that run out of DuckDB files and know what works.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+import_app = typer.Typer(help="Bring leads and history from other tools.", no_args_is_help=True)
+app.add_typer(import_app, name="import")
+
+out = Console()
+err = Console(stderr=True)
+_state: dict[str, Settings] = {}
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+MapFile = Annotated[Path, typer.Option("--map", help="The map: which column is what (YAML).")]
+SourceName = Annotated[
+    str | None, typer.Option("--name", help="Name of the source; the file's name when left out.")
+]
+
+
+def main() -> None:
+    """Run the command; a DripError becomes one clear message and exit code 1."""
+    debug = False
+    try:
+        settings = load_settings()
+        debug = settings.debug
+        app(standalone_mode=False)
+    except DripError as error:
+        if debug:
+            raise
+        err.print(f"[bold red]✗[/] {escape(str(error))}", highlight=False)
+        sys.exit(1)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except typer.Abort:
+        err.print("Stopped.")
+        sys.exit(130)
+    except Exception as error:
+        if _is_usage(error):
+            error.show()  # type: ignore[attr-defined]
+            sys.exit(2)
+        if debug:
+            raise
+        err.print(
+            f"[bold red]✗[/] {type(error).__name__}: {escape(str(error))}\n"
+            "This is a defect of Driplab. Run it again with DRIP_DEBUG=1 to see where.",
+            highlight=False,
+        )
+        sys.exit(70)
+
+
+def _is_usage(error: Exception) -> bool:
+    return hasattr(error, "show") and hasattr(error, "exit_code")
+
+
+@app.callback()
+def settings_of(
+    home: Annotated[Path | None, typer.Option(help="The workspace's stores. [DRIP_HOME]")] = None,
+    sequences: Annotated[
+        Path | None, typer.Option(help="The sequences folder. [DRIP_SEQUENCES]")
+    ] = None,
+) -> None:
+    """Read the settings for every command."""
+    _state["settings"] = load_settings(home=home, sequences=sequences)
+
+
+def _settings() -> Settings:
+    return _state["settings"]
+
+
+def _print_json(value: object) -> None:
+    sys.stdout.write(json.dumps(value, default=_plain, ensure_ascii=False, indent=2) + "\n")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    return str(value)
+
+
+def _table(title: str, columns: list[str], rows: list[list[Any]]) -> None:
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for name in columns:
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*("" if cell is None else escape(_cell(cell)) for cell in row))
+    out.print(table)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)
+
+
+@app.command()
+def init(
+    email: Annotated[str, typer.Option(help="First lead: your own address.")] = "you@example.com",
+    first_name: Annotated[str | None, typer.Option(help="First lead's name.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Create the workspace: starting sequences, keys, an empty ledger, you as first lead."""
+    from pipeline.engine.starter import create_workspace
+
+    made = create_workspace(_settings(), email=email, first_name=first_name, now=utc_now())
+    if as_json:
+        _print_json(made)
+        return
+    for line in made["created"]:
+        out.print(f"  created {line}", highlight=False)
+    out.print("Next: [bold]drip check[/], then [bold]drip tick[/], then open the mail it names.")
+
+
+@app.command()
+def check(as_json: AsJson = False) -> None:
+    """Find every mistake in the sequences folder: file, line, field, and what to write."""
+    from pipeline.sequences.check import check_folder
+
+    problems = check_folder(_settings().sequences)
+    errors = [problem for problem in problems if problem.severity == "error"]
+    if as_json:
+        _print_json([vars(problem) for problem in problems])
+    else:
+        for problem in problems:
+            color = "red" if problem.severity == "error" else "yellow"
+            out.print(f"[{color}]{problem.severity}[/] {escape(str(problem))}", highlight=False)
+        out.print(
+            f"{_settings().sequences}: {len(errors)} errors, {len(problems) - len(errors)} warnings"
+        )
+    if errors:
+        raise typer.Exit(1)
+
+
+@app.command()
+def preview(
+    sequence: str,
+    step: str,
+    lead: Annotated[str | None, typer.Option(help="Lead id, address or phone.")] = None,
+    variant: Annotated[str | None, typer.Option(help="Arm of the step's experiment.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a step's message as a lead would get it, and write it as a page to open."""
+    from pipeline.engine.preview import preview_step
+
+    found = preview_step(_settings(), sequence, step, lead=lead, variant=variant, now=utc_now())
+    if as_json:
+        _print_json(found)
+        return
+    for name, value in found["headers"]:
+        out.print(f"[bold]{escape(name)}[/]: {escape(value)}", highlight=False)
+    out.print()
+    out.print(escape(found["text"]), highlight=False)
+    for warning in found["warnings"]:
+        out.print(f"[yellow]warning[/] {escape(warning)}", highlight=False)
+    out.print(f"Page: {found['page']}", highlight=False)
+
+
+@app.command()
+def tick(
+    now: Annotated[str | None, typer.Option(help="Pretend it is this moment (ISO 8601).")] = None,
+    loop: Annotated[bool, typer.Option(help="Go on ticking until stopped.")] = False,
+    every: Annotated[float, typer.Option(help="With --loop: seconds between ticks.")] = 5.0,
+    as_json: AsJson = False,
+) -> None:
+    """Do everything that is due: ingest, enroll, plan, hand over."""
+    from pipeline.engine.tick import tick as run_tick
+
+    moment = _read_moment(now)
+    if loop:
+        signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    try:
+        while True:
+            report = run_tick(_settings(), (lambda: moment) if moment else utc_now)
+            if not loop or report.counts:
+                _show_tick(report, as_json)
+            if not loop:
+                return
+            time.sleep(every)
+    except KeyboardInterrupt:
+        err.print("Stopped. Nothing is lost: the next tick goes on where this one ended.")
+
+
+def _read_moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise DripError(
+            f"--now {text!r} is no moment. Write it like 2026-01-05T15:00:00+00:00."
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _show_tick(report: Any, as_json: bool) -> None:
+    home = _settings().home
+    mail = sorted((home / "maildir").glob("*/new/*"), key=lambda p: p.stat().st_mtime_ns)
+    newest = str(mail[-1]) if mail and report.counts.get("handed_over") else None
+    if as_json:
+        _print_json({**vars(report), "newest_mail": newest})
+        return
+    counts = ", ".join(f"{name} {count}" for name, count in report.counts.items())
+    out.print(f"tick: {counts or 'nothing due'}", highlight=False)
+    if report.is_stopped:
+        out.print(
+            f"[yellow]{home / 'STOP'} exists: nothing is planned or handed over. "
+            "Remove it to go on.[/]"
+        )
+    if not report.is_dispatcher:
+        out.print("Another dispatcher is running; the hand-over is left to it.")
+    if newest:
+        out.print(f"mail: {newest}", highlight=False)
+    if report.next_at:
+        out.print(f"next: {_cell(report.next_at)} UTC", highlight=False)
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """Say how things stand: enrollments, what became of planned steps, what waits."""
+    from pipeline.engine.status import read_status
+
+    found = read_status(_settings()).as_dict()
+    if as_json:
+        _print_json(found)
+        return
+    rows = [
+        [sequence, *(counts.get(name, 0) for name in _ENROLLMENT)]
+        for sequence, counts in found["enrollments"].items()
+    ]
+    _table("Enrollments", ["sequence", *_ENROLLMENT], rows)
+    _table(
+        "Planned steps",
+        ["planned", *found["outcomes"]],
+        [[found["planned"], *found["outcomes"].values()]],
+    )
+    for name in ("leads", "waiting", "rejected", "next_due_at", "last_tick_at", "last_refresh_at"):
+        out.print(f"{name.replace('_', ' ')}: {_cell(found[name])}", highlight=False)
+    if found["is_stopped"]:
+        out.print("[yellow]STOP is in force: nothing is planned or handed over.[/]")
+
+
+_ENROLLMENT = ["active", "paused", "completed", "converted", "exited"]
+
+
+@app.command()
+def why(lead: str, as_json: AsJson = False) -> None:
+    """Tell the story of a lead in order: what came, what was decided and why, what went."""
+    from pipeline.engine.story import tell_story
+
+    story = tell_story(_settings(), lead)
+    if as_json:
+        _print_json(story)
+        return
+    columns = ["moment", "topic", "what", "detail", "reason"]
+    _table(f"Lead {lead} (UTC)", columns, [[row[name] for name in columns] for row in story])
+
+
+@app.command()
+def resume(enrollment_id: int, as_json: AsJson = False) -> None:
+    """Resume a paused enrollment; its due time moves by the length of the pause."""
+    from pipeline.engine.pauses import resume_enrollment
+
+    due_at = resume_enrollment(_settings(), enrollment_id, utc_now())
+    if as_json:
+        _print_json({"enrollment_id": enrollment_id, "due_at": due_at})
+        return
+    out.print(f"Enrollment {enrollment_id} goes on; next step {_cell(due_at)} UTC.")
+
+
+@app.command()
+def ingest(
+    rejected: Annotated[bool, typer.Option(help="Run rejected records again.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take landing into the ledger, without planning anything; list what was rejected."""
+    from pipeline.engine.intake import take_in
+
+    found = take_in(_settings(), utc_now(), retry=rejected)
+    if as_json:
+        _print_json(found)
+        return
+    out.print(", ".join(f"{k} {v}" for k, v in found["counts"].items()) or "nothing new")
+    if found["rejected"]:
+        _table(
+            "Rejected",
+            ["id", "source", "reason"],
+            [[row["rejected_id"], row["source"], row["reason"]] for row in found["rejected"]],
+        )
+
+
+def _import(kind: str, file: Path, map_file: Path, name: str | None, as_json: bool) -> None:
+    from pipeline.inbound.importers import import_file
+
+    report = import_file(kind, file, map_file, _settings().home, utc_now(), name=name)
+    if as_json:
+        _print_json(vars(report))
+        return
+    out.print(
+        f"{kind}: {report.read} rows read, {report.landed} landed, {report.rejected} rejected",
+        highlight=False,
+    )
+    if report.rejected:
+        out.print(f"Rejected rows with reasons: {report.rejects_path}", highlight=False)
+    out.print("They enter the ledger with the next [bold]drip tick[/] or [bold]drip ingest[/].")
+
+
+@import_app.command("leads")
+def import_leads(
+    file: Path, map_file: MapFile, name: SourceName = None, as_json: AsJson = False
+) -> None:
+    """Import leads from CSV or Parquet."""
+    _import("leads", file, map_file, name, as_json)
+
+
+@import_app.command("enrollments")
+def import_enrollments(
+    file: Path, map_file: MapFile, name: SourceName = None, as_json: AsJson = False
+) -> None:
+    """Import enrollments of another tool, experiments included."""
+    _import("enrollments", file, map_file, name, as_json)
+
+
+@import_app.command("sends")
+def import_sends(
+    file: Path, map_file: MapFile, name: SourceName = None, as_json: AsJson = False
+) -> None:
+    """Import messages that another tool has sent."""
+    _import("sends", file, map_file, name, as_json)
+
+
+@import_app.command("events")
+def import_events(
+    file: Path, map_file: MapFile, name: SourceName = None, as_json: AsJson = False
+) -> None:
+    """Import opens, clicks, replies, conversions and custom events."""
+    _import("events", file, map_file, name, as_json)
+
+
+@app.command()
+def refresh(
+    now: Annotated[str | None, typer.Option(help="Pretend it is this moment (ISO 8601).")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Build, audit and publish the warehouse anew, and take today's look at the experiments."""
+    from pipeline.analysis.refresh import refresh as run_refresh
+
+    with err.status("copy, build, analyse, audit, publish …"):
+        report = run_refresh(_settings(), _read_moment(now) or utc_now())
+    if as_json:
+        _print_json(vars(report))
+        return
+    for name, value in vars(report).items():
+        out.print(f"{name.replace('_', ' ')}: {_cell(value)}", highlight=False)
+
+
+@app.command()
+def query(
+    sql: str,
+    limit: Annotated[int, typer.Option(help="Rows to show in a table.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """Run SQL on the published warehouse, read-only."""
+    from pipeline.warehouse.read import query as run_query
+
+    frame = run_query(_settings().home, sql)
+    if as_json:
+        _print_json(frame.to_dicts())
+        return
+    _table(f"{frame.height} rows", frame.columns, [list(row) for row in frame.head(limit).rows()])
+
+
+@app.command()
+def report(as_json: AsJson = False) -> None:
+    """Write the weekly review: one self-contained page."""
+    from pipeline.analysis.review import write_review
+
+    path = write_review(_settings(), utc_now())
+    if as_json:
+        _print_json({"path": path})
+        return
+    out.print(f"review: {path}", highlight=False)
+
+
+@app.command()
+def demo(
+    full: Annotated[bool, typer.Option(help="20,000 leads and 60 days.")] = False,
+    leads: Annotated[int | None, typer.Option(help="Number of leads.", min=20)] = None,
+    days: Annotated[int | None, typer.Option(help="Days to simulate.", min=7)] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the market.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Run a simulated market with known truth through the real ring, and compare."""
+    from pipeline.analysis.review import write_review
+    from pipeline.simulation.drive import run_demo
+
+    started = time.perf_counter()
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:3.0f} %"),
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+    ) as progress:
+        task = progress.add_task("the market opens", total=1.0)
+
+        def show(share: float, what: str) -> None:
+            progress.update(task, completed=share, description=what)
+
+        found = run_demo(
+            _settings(),
+            leads=leads or (20_000 if full else 6_000),
+            days=days or (60 if full else 45),
+            seed=seed,
+            progress=show,
+        )
+        review = write_review(found.settings, found.ended_at)
+    seconds = time.perf_counter() - started
+    if as_json:
+        _print_json({**found.as_dict(), "review": review, "seconds": seconds})
+        return
+    _table(
+        "What was found, and what the truth was",
+        ["what", "found", "truth"],
+        [list(row) for row in found.findings],
+    )
+    home = found.settings.home
+    out.print(f"warehouse: {home / 'warehouse.duckdb'}", highlight=False)
+    out.print(f"review: {review}", highlight=False)
+    out.print(f"look around: drip --home {home} query 'from marts.funnel_steps'", highlight=False)
+    out.print(f"took {seconds:.0f} s", highlight=False)
+
+
+@app.command()
+def inbound() -> None:
+    """Run the inbound server: opens, clicks, unsubscribes, webhooks, leads."""
+    from pipeline.inbound.server import serve
+    from pipeline.sequences.compile import load_workspace
+
+    settings = _settings()
+    err.print(f"inbound server on http://{settings.host}:{settings.port}", highlight=False)
+    serve(settings, workspace_name=load_workspace(settings.sequences).name)
+
+
+@app.command()
+def up() -> None:
+    """Start the Dagster UI, the inbound server and the notebooks together; Ctrl-C stops them."""
+    from pipeline.defs.up import run_all
+
+    run_all(_settings(), echo=lambda text: err.print(text, highlight=False))
+
+
+if __name__ == "__main__":
+    main()
