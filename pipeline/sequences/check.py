@@ -1,7 +1,7 @@
 """`drip check`: every problem of the sequences folder, errors and advice, by file and line.
 
-Belongs here: collecting, and warnings about what runs but is unwise. Does not: errors; `compile` and
-those below find them, so that the engine refuses the same files.
+Belongs here: collecting, and warnings about what runs but is unwise. Does not: errors; `compile`
+finds them, so that the engine refuses the same files.
 """
 
 from collections.abc import Iterator

@@ -122,6 +122,13 @@ def read_workspace(folder: Path) -> tuple[Workspace | None, list[Problem]]:
 
 
 def _check_workspace(workspace: Workspace, source: YamlFile) -> Iterator[Problem]:
+    for name, transport in workspace.transports.items():
+        if transport.kind == "smtp" and not transport.host:
+            yield source.problem(("transports", name), "smtp needs a server: add `host:`")
+    yield from _check_senders(workspace, source)
+
+
+def _check_senders(workspace: Workspace, source: YamlFile) -> Iterator[Problem]:
     for name, sender in workspace.senders.items():
         if sender.transport not in workspace.transports:
             hint = suggest(sender.transport, workspace.transports)
@@ -136,9 +143,6 @@ def _check_workspace(workspace: Workspace, source: YamlFile) -> Iterator[Problem
             hint = suggest(name, known) or f" Add one with channel: {channel} to `senders:`."
             path = ("default_senders", channel)
             yield source.problem(path, f"no {channel} sender {name!r}.{hint}")
-    for name, transport in workspace.transports.items():
-        if transport.kind == "smtp" and not transport.host:
-            yield source.problem(("transports", name), "smtp needs a server: add `host:`")
 
 
 def _sequence_files(folder: Path) -> tuple[list[YamlFile], list[Problem]]:

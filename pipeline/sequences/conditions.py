@@ -137,9 +137,11 @@ def _syntax_error(text: str, error: SqlglotError) -> ConditionError:
     position, near = 1, ""
     if details:
         lines = text.splitlines(keepends=True)
-        near = f" near {details[0]['highlight']!r}" if details[0].get("highlight") else ""
+        word = details[0].get("highlight") or ""
+        near = f" near {word!r}" if word else ""
         before = sum(len(line) for line in lines[: (details[0].get("line") or 1) - 1])
-        position = before + (details[0].get("col") or 1)
+        # The parser counts to the end of the word.
+        position = max(1, before + (details[0].get("col") or 1) - max(len(word), 1) + 1)
     return ConditionError(
         f"this is no condition{near}: write something like sent('welcome') and not replied()",
         position,
@@ -148,7 +150,10 @@ def _syntax_error(text: str, error: SqlglotError) -> ConditionError:
 
 def _position(node: exp.Expr) -> int:
     starts = [part.meta["start"] for part in node.walk() if "start" in part.meta]
-    return min(starts) + 1 if starts else 1
+    if starts:
+        return int(min(starts)) + 1
+    # Keywords such as null carry no position: the expression around them is near enough.
+    return _position(node.parent) if node.parent else 1
 
 
 def _refuse(node: exp.Expr, message: str) -> ConditionError:

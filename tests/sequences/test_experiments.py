@@ -1,0 +1,101 @@
+from typing import Any
+
+import pytest
+
+from pipeline.sequences.compiled import Delay
+from pipeline.sequences.experiments import build_experiment, check_experiment, with_delays
+from pipeline.sequences.model import StepFile, Workspace
+
+WORKSPACE = Workspace.model_validate(
+    {
+        "name": "x",
+        "timezone": "UTC",
+        "senders": {"a": {"channel": "email", "address": "A <a@example.com>"}},
+        "goals": {"sale": "tracker"},
+    }
+)
+TWO = [{"id": "a"}, {"id": "b", "subject": "other"}]
+DELAYED = [{"id": "a"}, {"id": "b", "after": "2d"}]
+
+
+def step(after: str | None = "1d", **fields: Any) -> StepFile:
+    test = {"id": "e_1", "control": "a", "metric": "replied", "variants": TWO, **fields}
+    data = {"id": "s", "channel": "email", "subject": "x", "body": "templates/a.md"}
+    return StepFile.model_validate(data | ({"after": after} if after else {}) | {"experiment": test})
+
+
+def findings(step: StepFile, is_first: bool = False) -> list[tuple[tuple[str | int, ...], str]]:
+    assert step.experiment
+    found = check_experiment(step, step.experiment, WORKSPACE, is_first)
+    return [(finding.path, finding.message) for finding in found]
+
+
+@pytest.mark.parametrize(
+    ("fields", "path", "words"),
+    [
+        pytest.param({"control": "c"}, ("control",), "Known: a, b", id="control"),
+        pytest.param({"variants": [*TWO, {"id": "b"}]}, ("variants", 2, "id"), "twice", id="twice"),
+        pytest.param({"weights": {"a": "50%", "b": "40%"}}, ("weights",), "sum to 90%", id="sum"),
+        pytest.param({"weights": {"a": "100%"}}, ("weights",), "each variant once", id="one left out"),
+        pytest.param({"weights": {"a": "100%", "b": "0%"}}, ("weights",), "0%", id="nobody"),
+        pytest.param({"allocation": "weights"}, ("allocation",), "weights: {a: 50%", id="no weights"),
+        pytest.param(
+            {"allocation": "equal", "weights": {"a": "50%", "b": "50%"}},
+            ("weights",),
+            "remove one",
+            id="equal and weights",
+        ),
+        pytest.param({"metric": "goal(sele)"}, ("metric",), "Did you mean 'sale'", id="goal"),
+        pytest.param(
+            {"metric": "opened", "decide": {"auto": True}}, ("decide", "auto"), "machines", id="auto"
+        ),
+        pytest.param({"decide": {"mode": "planned"}}, ("decide",), "leads: 6000", id="planned"),
+        pytest.param({"share": "0%"}, ("share",), "nobody", id="share"),
+        pytest.param(
+            {"variants": [{"id": "a"}, {"id": "b", "text": "x"}]},
+            ("variants", 1, "text"),
+            "email steps have no text",
+            id="wrong channel",
+        ),
+        pytest.param(
+            {"variants": [{"id": "a", "after": "1d"}, {"id": "b", "subject": "x"}]},
+            ("variants",),
+            "not both",
+            id="content and delay",
+        ),
+    ],
+)
+def test_what_is_no_test_is_told(
+    fields: dict[str, Any], path: tuple[str | int, ...], words: str
+) -> None:
+    found = findings(step(**fields))
+    assert [place for place, _ in found] == [path]
+    assert words in found[0][1]
+
+
+def test_the_delay_of_a_first_step_needs_an_after() -> None:
+    assert "no `after` to vary" in findings(step(after=None, variants=DELAYED), is_first=True)[0][1]
+    assert findings(step(variants=DELAYED), is_first=True) == []
+    assert findings(step(after=None, variants=DELAYED), is_first=False) == []
+
+
+def test_arms_are_equal_unless_weights_are_given() -> None:
+    for fields, weights in (({}, [0.5, 0.5]), ({"weights": {"b": "30%", "a": "70%"}}, [0.7, 0.3])):
+        test = step(**fields).experiment
+        assert test
+        built = build_experiment(test, [{}, {"subject": "other"}])
+        assert [variant.weight for variant in built.variants] == weights
+        assert built.varies == "content"
+
+
+def test_opened_may_be_watched_though_not_decide() -> None:
+    assert findings(step(metric="opened")) == []
+    assert findings(step(metric="revenue(sale)")) == []
+
+
+def test_every_arm_of_a_delay_test_has_a_delay() -> None:
+    test = step(variants=DELAYED).experiment
+    assert test
+    built = with_delays(build_experiment(test, [{}, {}]), Delay("days", 1))
+    assert built.varies == "delay"
+    assert [variant.delay for variant in built.variants] == [Delay("days", 1), Delay("days", 2)]
