@@ -22,6 +22,9 @@ WRITERS = ("inbound", "import", "operator", "journal")
 _BLOCK_BYTES = 1 << 20
 _NAME_ATTEMPTS = 5
 
+# Made once: `json.dumps` with these arguments would make one for each line.
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
 _sync = getattr(os, "fdatasync", os.fsync)
 
 
@@ -67,8 +70,7 @@ def landing_line(  # noqa: PLR0913 - the fields of a line, all by name
 
 def encode_line(line: Mapping[str, Any]) -> bytes:
     """Write a line as JSON and newline; a lone surrogate, which UTF-8 cannot hold, becomes `?`."""
-    text = json.dumps(line, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.encode("utf-8", "replace") + b"\n"
+    return _JSON.encode(line).encode("utf-8", "replace") + b"\n"
 
 
 def segment_name(writer: str, now: datetime, line_id: str) -> str:
