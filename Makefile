@@ -30,7 +30,7 @@ help:
 	@echo "make check      linters, types, spelling, dbt parse, drip check, marimo check"
 	@echo "make dev        Dagster, the inbound server and the notebooks together, until Ctrl-C"
 	@echo "make bench      the benchmarks, against their floors"
-	@echo "make calibrate  the statistics on A/A data with many draws"
+	@echo "make calibrate  the statistics on drawn data with known truth; part of prove"
 	@echo "make clean      removes .venv and caches; never data/"
 
 install: $(STAMP)
@@ -79,7 +79,7 @@ bench: $(STAMP)
 	$(call timed,$@,$(BIN)/python -m pytest tests/benchmarks -s $(ARGS))
 
 calibrate: $(STAMP)
-	$(call timed,$@,$(BIN)/drip calibrate $(ARGS))
+	$(call timed,$@,$(BIN)/python -m pytest tests/analysis -m slow -s --durations 10 $(ARGS))
 
 dev: $(STAMP)
 	$(call timed,$@,$(BIN)/drip up $(ARGS))
