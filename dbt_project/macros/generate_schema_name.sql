@@ -1,0 +1,4 @@
+{# A folder's schema is named like the folder, without the target's name in front. #}
+{% macro generate_schema_name(custom_schema_name, node) -%}
+    {{ custom_schema_name | trim if custom_schema_name else target.schema }}
+{%- endmacro %}

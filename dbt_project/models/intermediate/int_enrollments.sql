@@ -1,0 +1,169 @@
+-- One row per enrollment, held-out ones included.
+with enrollments as (
+    select * from {{ ref('stg_enrollments') }}
+),
+
+ends as (
+    select * from {{ ref('stg_enrollment_ends') }}
+),
+
+running as (
+    select * from {{ ref('stg_live_enrollments') }}
+),
+
+versions as (
+    select * from {{ ref('stg_sequence_versions') }}
+),
+
+sends as (
+    select * from {{ ref('int_sends') }}
+    where was_sent
+),
+
+conversions as (
+    select * from {{ ref('int_conversions') }}
+),
+
+decisions as (
+    select * from {{ ref('stg_decisions') }}
+    where outcome = 'held_out'
+),
+
+replies as (
+    select * from {{ ref('stg_events') }}
+    where kind = 'replied' and verdict = 'human'
+),
+
+refresh as (
+    select * from {{ ref('stg_refresh') }}
+),
+
+spans as (
+    select
+        e.*,
+        v.version,
+        v.goal_name,
+        d.ended_at,
+        d.reason as end_reason,
+        coalesce(d.status, case when r.is_paused then 'paused' else 'active' end) as status,
+        {{ add_seconds('e.enrolled_at', 'v.goal_within_seconds') }} as goal_until_at,
+        lead(e.enrolled_at) over (partition by e.lead_id order by e.enrolled_at, e.enrollment_id) as next_enrolled_at
+    from enrollments as e
+    left join versions as v on e.version_id = v.version_id
+    left join ends as d on e.enrollment_id = d.enrollment_id
+    left join running as r on e.enrollment_id = r.enrollment_id
+),
+
+contacts as (
+    select
+        enrollment_id,
+        count(*) as count_sends,
+        min(handed_over_at) as first_handed_over_at
+    from sends
+    group by enrollment_id
+),
+
+ghosts as (
+    select
+        enrollment_id,
+        min(planned_at) as first_held_out_at
+    from decisions
+    group by enrollment_id
+),
+
+-- A reply known only by its address counts for the enrollments that were running, and for the lead's latest one.
+answered as (
+    select
+        enrollment_id,
+        occurred_at
+    from replies
+    where enrollment_id is not null
+    union all
+    select
+        s.enrollment_id,
+        r.occurred_at
+    from replies as r
+    inner join spans as s
+        on
+            r.lead_id = s.lead_id
+            and r.occurred_at >= s.enrolled_at
+            and (
+                s.ended_at is null or r.occurred_at <= s.ended_at
+                or s.next_enrolled_at is null or r.occurred_at < s.next_enrolled_at
+            )
+    where r.enrollment_id is null
+),
+
+answers as (
+    select
+        enrollment_id,
+        min(occurred_at) as first_replied_at
+    from answered
+    group by enrollment_id
+),
+
+-- Conversions belong to the lead (R16): each enrollment with that goal sees them.
+outcomes as (
+    select
+        s.enrollment_id,
+        min(c.converted_at) filter (where c.converted_at >= s.enrolled_at) as converted_at,
+        max(c.converted_at) filter (where c.converted_at < s.enrolled_at) as won_before_at,
+        count(*) filter (
+            where c.converted_at >= s.enrolled_at and coalesce(c.converted_at <= s.goal_until_at, true)
+        ) as count_conversions,
+        sum(c.revenue) filter (
+            where c.converted_at >= s.enrolled_at and coalesce(c.converted_at <= s.goal_until_at, true)
+        ) as revenue
+    from spans as s
+    inner join conversions as c
+        on s.lead_id = c.lead_id and coalesce(s.goal_name = c.goal_name, s.goal_name is null)
+    group by s.enrollment_id
+),
+
+-- R26: the last handed-over send of the enrollment before its conversion.
+credited as (
+    select
+        s.enrollment_id,
+        max_by(s.send_id, (s.handed_over_at, s.send_id)) as credited_send_id
+    from sends as s
+    inner join outcomes as o on s.enrollment_id = o.enrollment_id
+    where o.count_conversions > 0 and s.handed_over_at <= o.converted_at
+    group by s.enrollment_id
+),
+
+final as (
+    select
+        s.enrollment_id,
+        s.lead_id,
+        s.sequence_id,
+        s.version_id,
+        s.version,
+        s.entry_no,
+        s.enrolled_at,
+        {{ local_date('s.enrolled_at', 'w.timezone') }} as enrolled_on,
+        s.status,
+        s.end_reason,
+        s.ended_at,
+        s.is_holdout,
+        s.origin,
+        least(c.first_handed_over_at, g.first_held_out_at) as time_zero_at,
+        coalesce(c.count_sends, 0) as count_sends,
+        c.enrollment_id is not null as was_contacted,
+        a.enrollment_id is not null as was_replied,
+        coalesce(o.count_conversions > 0, false) as was_converted,
+        coalesce(o.converted_at, o.won_before_at) as converted_at,
+        o.converted_at is null and o.won_before_at is not null as was_won_before_contact,
+        case when coalesce(o.count_conversions, 0) = 0 then 0 else o.revenue end as revenue,
+        k.credited_send_id,
+        w.timezone,
+        w.refreshed_at
+    from spans as s
+    cross join refresh as w
+    left join contacts as c on s.enrollment_id = c.enrollment_id
+    left join ghosts as g on s.enrollment_id = g.enrollment_id
+    left join answers as a on s.enrollment_id = a.enrollment_id
+    left join outcomes as o on s.enrollment_id = o.enrollment_id
+    left join credited as k on s.enrollment_id = k.enrollment_id
+)
+
+select * from final

@@ -1,0 +1,81 @@
+-- One row per experiment and metric.
+with experiments as (
+    select * from {{ ref('stg_experiments') }}
+),
+
+versions as (
+    select * from {{ ref('stg_sequence_versions') }}
+),
+
+units as (
+    select * from {{ ref('int_assigned_units') }}
+),
+
+conversions as (
+    select * from {{ ref('int_conversions') }}
+),
+
+sequence_goals as (
+    select distinct
+        e.experiment_id,
+        v.goal_name
+    from experiments as e
+    inner join versions as v on e.sequence_id = v.sequence_id
+    where v.goal_name is not null
+),
+
+-- Imported history may declare no goal: then every goal that its units reached.
+reached_goals as (
+    select distinct
+        u.experiment_id,
+        c.goal_name
+    from units as u
+    inner join conversions as c on u.unit_id = c.lead_id
+    where c.goal_name is not null and u.experiment_id not in (select experiment_id from sequence_goals)
+),
+
+goals as (
+    select * from sequence_goals
+    union all
+    select * from reached_goals
+),
+
+fixed as (
+    select
+        experiment_id,
+        unnest(['replied', 'clicked', 'unsubscribed']) as metric
+    from experiments
+),
+
+named as (
+    select
+        experiment_id,
+        metric
+    from experiments
+    union
+    select
+        experiment_id,
+        metric
+    from fixed
+    union
+    select
+        experiment_id,
+        'goal(' || goal_name || ')' as metric
+    from goals
+    union
+    select
+        experiment_id,
+        'revenue(' || goal_name || ')' as metric
+    from goals
+),
+
+final as (
+    select
+        n.experiment_id,
+        n.metric,
+        n.metric = e.metric as is_primary
+    from named as n
+    inner join experiments as e on n.experiment_id = e.experiment_id
+)
+
+select * from final

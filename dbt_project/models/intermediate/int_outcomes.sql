@@ -1,0 +1,77 @@
+-- One row per experiment, metric and matured unit that had the outcome.
+with units as (
+    select * from {{ ref('int_assigned_units') }}
+    where is_matured and not is_conflicting
+),
+
+metrics as (
+    select * from {{ ref('int_experiment_metrics') }}
+),
+
+events as (
+    select * from {{ ref('stg_events') }}
+    where kind in ('opened', 'clicked', 'replied', 'unsubscribed', 'custom') and verdict = 'human'
+),
+
+conversions as (
+    select * from {{ ref('int_conversions') }}
+),
+
+-- Every signal under the name of the metric it counts for. Conversions belong to the lead, whatever the enrollment.
+signals as (
+    select
+        lead_id,
+        enrollment_id,
+        occurred_at,
+        case when kind = 'custom' then 'custom(' || name || ')' else kind end as metric,
+        cast(1 as decimal(18, 4)) as value
+    from events
+    union all
+    select
+        lead_id,
+        enrollment_id,
+        occurred_at,
+        'opened' as metric,
+        cast(1 as decimal(18, 4)) as value
+    from events
+    where kind = 'clicked'
+    union all
+    select
+        lead_id,
+        null as enrollment_id,
+        converted_at as occurred_at,
+        'goal(' || goal_name || ')' as metric,
+        cast(1 as decimal(18, 4)) as value
+    from conversions
+    union all
+    select
+        lead_id,
+        null as enrollment_id,
+        converted_at as occurred_at,
+        'revenue(' || goal_name || ')' as metric,
+        coalesce(revenue, 0) as value
+    from conversions
+),
+
+final as (
+    select
+        u.experiment_id,
+        m.metric,
+        u.unit_id,
+        u.arm,
+        u.assigned_on,
+        cast(
+            case when m.metric like 'revenue(%' then sum(s.value) else max(s.value) end as decimal(18, 4)
+        ) as value
+    from signals as s
+    inner join units as u
+        on
+            s.lead_id = u.unit_id
+            and s.occurred_at >= u.assigned_at
+            and s.occurred_at <= u.window_until_at
+            and coalesce(s.enrollment_id = u.enrollment_id, true)
+    inner join metrics as m on u.experiment_id = m.experiment_id and s.metric = m.metric
+    group by u.experiment_id, m.metric, u.unit_id, u.arm, u.assigned_on
+)
+
+select * from final

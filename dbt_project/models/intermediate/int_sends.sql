@@ -1,0 +1,133 @@
+-- One row per send.
+with sends as (
+    select * from {{ ref('stg_sends') }}
+),
+
+versions as (
+    select * from {{ ref('stg_sequence_versions') }}
+),
+
+steps as (
+    select * from {{ ref('stg_steps') }}
+),
+
+events as (
+    select * from {{ ref('stg_events') }}
+    where send_id is not null
+),
+
+refresh as (
+    select * from {{ ref('stg_refresh') }}
+),
+
+-- A click shows that the message was open.
+reactions as (
+    select
+        send_id,
+        min(occurred_at) filter (where kind = 'delivered') as first_delivered_at,
+        min(occurred_at) filter (where kind = 'bounced') as first_bounced_at,
+        min(occurred_at) filter (where kind in ('opened', 'clicked') and verdict = 'human') as first_opened_at,
+        min(occurred_at) filter (where kind = 'clicked' and verdict = 'human') as first_clicked_at,
+        min(occurred_at) filter (where kind = 'replied' and verdict = 'human') as first_replied_at,
+        bool_or(kind in ('opened', 'clicked')) as was_opened_any,
+        bool_or(kind = 'clicked') as was_clicked_any,
+        bool_or(kind = 'auto_replied') as was_auto_replied,
+        bool_or(kind = 'complained') as was_complained,
+        bool_or(kind = 'unsubscribed' and verdict = 'human') as was_unsubscribed
+    from events
+    group by send_id
+),
+
+-- A sender reports receipts when it ever reported one.
+receipts as (
+    select
+        s.channel,
+        s.sender,
+        s.origin,
+        bool_or(r.first_delivered_at is not null) as has_receipts
+    from sends as s
+    inner join reactions as r on s.send_id = r.send_id
+    group by s.channel, s.sender, s.origin
+),
+
+joined as (
+    select
+        s.*,
+        v.sequence_id,
+        v.version,
+        t.step_id,
+        s.status = 'handed_over' as was_sent,
+        case when s.status = 'handed_over' then s.settled_at end as handed_over_at,
+        r.first_bounced_at,
+        r.first_opened_at,
+        r.first_clicked_at,
+        r.first_replied_at,
+        coalesce(r.was_opened_any, false) as was_opened_any,
+        coalesce(r.was_clicked_any, false) as was_clicked_any,
+        coalesce(r.was_complained, false) as was_complained,
+        coalesce(r.was_unsubscribed, false) as was_unsubscribed,
+        coalesce(p.has_receipts, false) as has_receipts,
+        -- What only a delivered message can lead to.
+        r.first_delivered_at is not null
+        or r.first_opened_at is not null
+        or r.first_replied_at is not null
+        or coalesce(r.was_auto_replied or r.was_complained or r.was_unsubscribed, false) as is_delivery_known
+    from sends as s
+    left join versions as v on s.version_id = v.version_id
+    left join steps as t on s.version_id = t.version_id and s.step_ix = t.step_ix
+    left join reactions as r on s.send_id = r.send_id
+    left join receipts as p on s.channel = p.channel and s.sender = p.sender and s.origin = p.origin
+),
+
+-- R25: without receipts, what did not come back within 72 hours has arrived.
+judged as (
+    select
+        j.*,
+        j.was_sent
+        and not j.is_delivery_known
+        and not j.has_receipts
+        and {{ add_seconds('j.handed_over_at', 72 * 3600) }} <= w.refreshed_at
+        and coalesce(j.first_bounced_at > {{ add_seconds('j.handed_over_at', 72 * 3600) }}, true)
+            as is_delivery_inferred
+    from joined as j
+    cross join refresh as w
+),
+
+final as (
+    select
+        send_id,
+        enrollment_id,
+        lead_id,
+        sequence_id,
+        version_id,
+        version,
+        step_ix,
+        coalesce(step_id, 'step_' || cast(step_ix as varchar)) as step_id,
+        variant,
+        channel,
+        sender,
+        origin,
+        status,
+        reason,
+        claimed_at,
+        handed_over_at,
+        was_sent,
+        was_sent and (is_delivery_known or is_delivery_inferred) as was_delivered,
+        is_delivery_inferred,
+        first_opened_at is not null as was_opened,
+        was_opened_any,
+        first_clicked_at is not null as was_clicked,
+        was_clicked_any,
+        first_replied_at is not null as was_replied,
+        first_bounced_at is not null as was_bounced,
+        was_complained,
+        was_unsubscribed,
+        first_opened_at,
+        first_clicked_at,
+        first_replied_at,
+        cast(attempts as bigint) as attempts,
+        cast({{ seconds_between('slot_at', 'handed_over_at') }} as bigint) as late_seconds
+    from judged
+)
+
+select * from final

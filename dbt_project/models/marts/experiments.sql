@@ -1,0 +1,55 @@
+-- One row per experiment.
+with experiments as (
+    select * from {{ ref('stg_experiments') }}
+),
+
+arms as (
+    select * from {{ ref('stg_arms') }}
+),
+
+units as (
+    select * from {{ ref('int_assigned_units') }}
+),
+
+controls as (
+    select
+        experiment_id,
+        min(arm) filter (where role = 'control') as control,
+        count(*) as count_arms
+    from arms
+    group by experiment_id
+),
+
+drawn as (
+    select
+        experiment_id,
+        count(*) as count_units,
+        count(*) filter (where is_conflicting) as count_conflicting_units
+    from units
+    group by experiment_id
+),
+
+final as (
+    select
+        e.experiment_id,
+        e.sequence_id,
+        e.step_id,
+        e.varies,
+        e.metric,
+        e.window_seconds,
+        e.mode,
+        e.planned_leads,
+        e.alpha,
+        e.is_auto,
+        e.registered_at,
+        e.origin,
+        c.control,
+        coalesce(c.count_arms, 0) as count_arms,
+        coalesce(d.count_units, 0) as count_units,
+        coalesce(d.count_conflicting_units, 0) as count_conflicting_units
+    from experiments as e
+    left join controls as c on e.experiment_id = c.experiment_id
+    left join drawn as d on e.experiment_id = d.experiment_id
+)
+
+select * from final

@@ -1,0 +1,47 @@
+-- One row per send.
+with sends as (
+    select * from {{ ref('int_sends') }}
+),
+
+enrollments as (
+    select * from {{ ref('int_enrollments') }}
+),
+
+final as (
+    select
+        s.send_id,
+        s.enrollment_id,
+        s.lead_id,
+        s.sequence_id,
+        s.version,
+        cast(s.step_ix as bigint) as step_ix,
+        s.step_id,
+        s.variant,
+        s.channel,
+        s.sender,
+        s.origin,
+        s.status,
+        s.claimed_at,
+        s.handed_over_at,
+        s.was_sent,
+        s.was_delivered,
+        s.is_delivery_inferred,
+        s.was_opened,
+        s.was_opened_any,
+        s.was_clicked,
+        s.was_clicked_any,
+        s.was_replied,
+        s.was_bounced,
+        s.was_complained,
+        s.was_unsubscribed,
+        e.credited_send_id is not null as was_converted,
+        s.first_opened_at,
+        s.first_clicked_at,
+        s.first_replied_at,
+        s.attempts,
+        s.late_seconds
+    from sends as s
+    left join enrollments as e on s.send_id = e.credited_send_id
+)
+
+select * from final

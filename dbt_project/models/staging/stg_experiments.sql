@@ -1,0 +1,23 @@
+-- One row per experiment.
+with source as (
+    select * from {{ source('ledger', 'experiments') }}
+),
+
+renamed as (
+    select
+        experiment_id,
+        sequence_id,
+        step_id,
+        varies,
+        metric,
+        window_seconds,
+        mode,
+        planned_leads,
+        alpha,
+        is_auto,
+        registered_at,
+        origin
+    from source
+)
+
+select * from renamed

@@ -1,0 +1,126 @@
+"""Builds warehouse.next.duckdb from nothing: what this refresh is, then every dbt model and test.
+
+Belongs here: starting the file, calling dbt. Does not: models (`dbt_project`), the last look at the
+file (`audit`), making it public (`publish`).
+"""
+
+import json
+import warnings
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import duckdb
+
+from pipeline.ledger.statements import run_file
+from pipeline.settings import DripError, Settings
+from pipeline.warehouse.paths import DBT_PROJECT, dbt_target_path, ledger_copy_path, next_path
+from pipeline.warehouse.results import RunResults, explain_failures, read_results
+
+_META = Path(__file__).with_name("meta.sql")
+
+
+def build_warehouse(
+    home: Path, settings: Settings, now: datetime, refresh_id: str, *, timezone: str, currency: str
+) -> RunResults:
+    """Build the next warehouse from the copy of the ledger and run every test on it.
+
+    Args:
+        home: the workspace; its ledger was copied by `copy_facts`.
+        settings: for the memory limit.
+        now: the moment of the facts.
+        refresh_id: names this refresh; `audit` and `publish` ask for the same.
+        timezone: the workspace's zone, for calendar dates.
+        currency: the workspace's currency.
+
+    Raises:
+        AuditFailed: a model or a test failed; the message shows the failing rows.
+    """
+    start_next(home, now, refresh_id, timezone=timezone, currency=currency)
+    run_dbt(home, settings)
+    return check_results(home)
+
+
+def start_next(home: Path, now: datetime, refresh_id: str, *, timezone: str, currency: str) -> None:
+    """Begin the next file with nothing but what this refresh is."""
+    discard_next(home)
+    copy = ledger_copy_path(home)
+    if not copy.exists():
+        raise DripError(f"{copy} is missing. Run `drip refresh`, which copies the ledger first.")
+    with duckdb.connect(str(next_path(home))) as con:
+        con.execute("set TimeZone = 'UTC'")
+        con.execute("attach $path as ledger (read_only)", {"path": str(copy)})
+        run_file(
+            con,
+            _META,
+            refresh_id=refresh_id,
+            now=now,
+            version=version("driplab"),
+            timezone=timezone,
+            currency=currency,
+        )
+
+
+def discard_next(home: Path) -> None:
+    """Delete what an earlier refresh, failed or killed, left behind."""
+    for path in home.glob(next_path(home).name + "*"):
+        if path.is_file():
+            path.unlink()
+
+
+def dbt_arguments(home: Path, settings: Settings) -> list[str]:
+    """Return the arguments of a `dbt build` of this home, unit tests left out.
+
+    They are the same in every refresh of a home, so that dbt reuses its parse.
+    """
+    paths = {
+        "next": str(next_path(home).resolve()),
+        "ledger": str(ledger_copy_path(home).resolve()),
+        "memory_limit": settings.memory_limit,
+    }
+    return [
+        "build",
+        *("--project-dir", str(DBT_PROJECT)),
+        *("--profiles-dir", str(DBT_PROJECT)),
+        *("--target-path", str(dbt_target_path(home).resolve())),
+        *("--log-path", str((home / "dbt" / "logs").resolve())),
+        *("--vars", json.dumps(paths, sort_keys=True)),
+        *("--exclude-resource-type", "unit_test"),
+    ]
+
+
+def run_dbt(home: Path, settings: Settings) -> None:
+    """Run dbt in this process: the second refresh of a process starts in a third of the time.
+
+    Failed models and tests are left to `check_results`.
+
+    Raises:
+        DripError: dbt could not start.
+    """
+    # Loading dbt costs a second; only a refresh needs it.
+    from dbt.cli.main import dbtRunner  # noqa: PLC0415
+
+    quiet = ["--log-level", "none", "--log-level-file", "warn", "--no-use-colors"]
+    (dbt_target_path(home) / "run_results.json").unlink(missing_ok=True)
+    with warnings.catch_warnings():
+        # dbt's and its libraries' own deprecations are not ours to mend.
+        warnings.simplefilter("ignore")
+        result = dbtRunner().invoke([*quiet, *dbt_arguments(home, settings)])
+    if isinstance(result.exception, KeyboardInterrupt | SystemExit):
+        raise result.exception
+    if result.exception is not None:
+        raise DripError(
+            f"dbt stopped: {result.exception} Look into {home / 'dbt' / 'logs' / 'dbt.log'}."
+        )
+
+
+def check_results(home: Path) -> RunResults:
+    """Read the results of the dbt run and refuse failed ones.
+
+    Raises:
+        AuditFailed: a model or a test failed, or was skipped for it.
+    """
+    results = read_results(home)
+    if results.failed:
+        raise explain_failures(home, results)
+    return results

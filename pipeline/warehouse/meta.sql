@@ -1,0 +1,42 @@
+-- What a warehouse says of itself: written before dbt starts.
+-- The models read `refreshed_at`, `timezone` and `currency` here and not from dbt variables: another value of a
+-- variable makes dbt parse the whole project anew.
+create schema meta;
+
+create table meta.refresh (
+    refresh_id varchar not null,
+    refreshed_at timestamptz not null,
+    ledger_copied_at timestamptz not null,
+    driplab_version varchar not null,
+    timezone varchar not null,
+    currency varchar not null,
+    invocation_id varchar,
+    audited_at timestamptz
+);
+
+comment on table meta.refresh is 'One row: the refresh that made this file, and the moment of its facts.';
+comment on column meta.refresh.refreshed_at is 'Moment of the facts, UTC.';
+comment on column meta.refresh.ledger_copied_at is 'When the ledger was copied, by the same clock.';
+comment on column meta.refresh.invocation_id is 'Run of dbt that built the marts.';
+comment on column meta.refresh.audited_at is 'Set by the audit; nothing is published without it.';
+
+create table meta.ledger_rows (
+    ledger_table varchar not null,
+    count_rows bigint not null
+);
+
+comment on table meta.ledger_rows is 'One row per ledger table whose rows a mart must match in number.';
+
+insert into meta.refresh
+values ($refresh_id, $now, $now, $version, $timezone, $currency, null, null);
+
+insert into meta.ledger_rows
+select 'leads', count(*) from ledger.main.leads
+union all
+select 'enrollments', count(*) from ledger.main.enrollments
+union all
+select 'sends', count(*) from ledger.main.sends
+union all
+select 'experiments', count(*) from ledger.main.experiments;
+
+create schema analysis;
