@@ -62,7 +62,9 @@ def preview_step(
         variant=variant,
         recipient=recipient,
         sender=workspace.senders[step.sender or ""],
-        letterhead=Letterhead(workspace.base_url, workspace.address, keys.token_key),
+        letterhead=Letterhead(
+            workspace.base_url, workspace.address, keys.token_key, is_tracked=False
+        ),
         now=now,
     )
     shown = preview_message(message)
