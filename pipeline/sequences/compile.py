@@ -230,8 +230,10 @@ def _lay_out(
 
 
 def _link(siblings: list[_Node], join_ix: int) -> None:
-    for node, follower in zip(siblings, [*siblings[1:], None], strict=True):
-        node.next_ix = follower.ix if follower else join_ix
+    followers = [*(node.ix for node in siblings[1:]), join_ix]
+    # An empty way has no steps, and one follower too many.
+    for node, follower_ix in zip(siblings, followers, strict=False):
+        node.next_ix = follower_ix
         for way in node.ways:
             _link(way, node.next_ix)
 

@@ -271,9 +271,7 @@ class _Translator:
         first, second = self._alike(left, right, node)
         return _Term(_paren(type(node)(this=first, expression=second)), _Kind.TRUTH, node)
 
-    def _alike(
-        self, left: _Term, right: _Term, node: exp.Expr
-    ) -> tuple[exp.Expr, exp.Expr]:
+    def _alike(self, left: _Term, right: _Term, node: exp.Expr) -> tuple[exp.Expr, exp.Expr]:
         """Bring two terms to one type, or refuse the comparison."""
         for first, second, is_swapped in ((left, right, False), (right, left, True)):
             other = _like_other(first, second)

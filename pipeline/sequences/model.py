@@ -239,9 +239,9 @@ class Transport(_Strict):
     host: str | None = None
     port: int = Field(default=587, ge=1, le=65535)
     username: str | None = None
-    tls: Annotated[
-        Literal["none", "starttls", "tls"], _choice(("none", "starttls", "tls"))
-    ] = "starttls"
+    tls: Annotated[Literal["none", "starttls", "tls"], _choice(("none", "starttls", "tls"))] = (
+        "starttls"
+    )
 
 
 class Sender(_Strict):
@@ -405,9 +405,9 @@ class StepFile(_Strict):
     late: LateFile | None = None
     experiment: ExperimentFile | None = None
     branch: list[CaseFile] | None = Field(default=None, min_length=1)
-    end: Annotated[
-        Literal["inactive", "completed"], _choice(("inactive", "completed"))
-    ] | None = None
+    end: Annotated[Literal["inactive", "completed"], _choice(("inactive", "completed"))] | None = (
+        None
+    )
 
 
 class SequenceFile(_Strict):
@@ -484,9 +484,7 @@ def _problem_of(detail: ErrorDetails, model: type[BaseModel], source: YamlFile) 
     return source.problem(path, f"{name or 'the file'} {message}")
 
 
-def _unknown_field(
-    name: str, parent: KeyPath, model: type[BaseModel], source: YamlFile
-) -> str:
+def _unknown_field(name: str, parent: KeyPath, model: type[BaseModel], source: YamlFile) -> str:
     if name in NOT_YET:
         return NOT_YET[name]
     fields = _fields_at(model, parent)

@@ -1,4 +1,5 @@
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -144,4 +145,4 @@ def test_an_instant_is_open_when_a_window_of_a_listed_day_holds_it(
             expected |= first <= instant < last
     assert is_open == expected
     assert all(start <= a < b <= end for a, b in found)
-    assert all(b < c for (_, b), (c, _) in zip(found, found[1:], strict=False))
+    assert all(b < c for (_, b), (c, _) in pairwise(found))

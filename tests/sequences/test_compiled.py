@@ -50,7 +50,9 @@ STEPS = st.builds(
     channel=st.none() | st.sampled_from(["email", "sms"]),
     sender=st.none() | st.text(max_size=5),
     content=CONTENT,
-    retry=st.builds(Retry, st.integers(1, 9), st.integers(1, 999), st.sampled_from(["skip", "exit"])),
+    retry=st.builds(
+        Retry, st.integers(1, 9), st.integers(1, 999), st.sampled_from(["skip", "exit"])
+    ),
     late=st.builds(Late, st.integers(1, 999), st.sampled_from(["skip", "send"])),
     experiment=st.none() | EXPERIMENTS,
 )

@@ -21,7 +21,9 @@ DELAYED = [{"id": "a"}, {"id": "b", "after": "2d"}]
 def step(after: str | None = "1d", **fields: Any) -> StepFile:
     test = {"id": "e_1", "control": "a", "metric": "replied", "variants": TWO, **fields}
     data = {"id": "s", "channel": "email", "subject": "x", "body": "templates/a.md"}
-    return StepFile.model_validate(data | ({"after": after} if after else {}) | {"experiment": test})
+    return StepFile.model_validate(
+        data | ({"after": after} if after else {}) | {"experiment": test}
+    )
 
 
 def findings(step: StepFile, is_first: bool = False) -> list[tuple[tuple[str | int, ...], str]]:
@@ -36,9 +38,13 @@ def findings(step: StepFile, is_first: bool = False) -> list[tuple[tuple[str | i
         pytest.param({"control": "c"}, ("control",), "Known: a, b", id="control"),
         pytest.param({"variants": [*TWO, {"id": "b"}]}, ("variants", 2, "id"), "twice", id="twice"),
         pytest.param({"weights": {"a": "50%", "b": "40%"}}, ("weights",), "sum to 90%", id="sum"),
-        pytest.param({"weights": {"a": "100%"}}, ("weights",), "each variant once", id="one left out"),
+        pytest.param(
+            {"weights": {"a": "100%"}}, ("weights",), "each variant once", id="one left out"
+        ),
         pytest.param({"weights": {"a": "100%", "b": "0%"}}, ("weights",), "0%", id="nobody"),
-        pytest.param({"allocation": "weights"}, ("allocation",), "weights: {a: 50%", id="no weights"),
+        pytest.param(
+            {"allocation": "weights"}, ("allocation",), "weights: {a: 50%", id="no weights"
+        ),
         pytest.param(
             {"allocation": "equal", "weights": {"a": "50%", "b": "50%"}},
             ("weights",),
@@ -47,7 +53,10 @@ def findings(step: StepFile, is_first: bool = False) -> list[tuple[tuple[str | i
         ),
         pytest.param({"metric": "goal(sele)"}, ("metric",), "Did you mean 'sale'", id="goal"),
         pytest.param(
-            {"metric": "opened", "decide": {"auto": True}}, ("decide", "auto"), "machines", id="auto"
+            {"metric": "opened", "decide": {"auto": True}},
+            ("decide", "auto"),
+            "machines",
+            id="auto",
         ),
         pytest.param({"decide": {"mode": "planned"}}, ("decide",), "leads: 6000", id="planned"),
         pytest.param({"share": "0%"}, ("share",), "nobody", id="share"),

@@ -68,7 +68,7 @@ def test_a_delay_may_count_from_enrolment() -> None:
         pytest.param({"enroll": {"holdout": 0.1}}, "enroll.holdout", "such as 10%", id="share"),
         pytest.param({"enroll": {"holdout": "101%"}}, "enroll.holdout", "100%", id="above 100%"),
         pytest.param({"enroll": {"max_leads": 0}}, "enroll.max_leads", "at least 1", id="none"),
-        pytest.param({"enroll": {"when": True}}, "enroll.when", "in \"quotes\"", id="bare true"),
+        pytest.param({"enroll": {"when": True}}, "enroll.when", 'in "quotes"', id="bare true"),
         pytest.param({"limits": {"per_lead": "5"}}, "limits.per_lead", "without quotes", id="int"),
         pytest.param({"calendar": {"timezone": "Mars/X"}}, "calendar.timezone", "IANA", id="zone"),
         pytest.param(
@@ -98,7 +98,9 @@ def test_a_delay_may_count_from_enrolment() -> None:
         pytest.param({"steps": {}}, "steps", "must be a list", id="map for a list"),
         pytest.param(step(id="A b"), "steps[0].id", "small letters", id="step id"),
         pytest.param(step(after="1y"), "steps[0].after", "3d", id="duration"),
-        pytest.param(step(after={"since": "birth", "delay": "1d"}), "steps[0].after", "since", id="since"),
+        pytest.param(
+            step(after={"since": "birth", "delay": "1d"}), "steps[0].after", "since", id="since"
+        ),
         pytest.param(step(after={"delay": "1d"}), "steps[0].after", "since: enrollment", id="half"),
         pytest.param(step(branch=[{"stps": []}]), "steps[0].branch[0].stps", "'steps'", id="case"),
         pytest.param(step(end="dead"), "steps[0].end", "inactive or completed", id="end"),
@@ -177,7 +179,9 @@ def test_the_smallest_workspace_writes_to_files() -> None:
 
 def test_a_default_sender_wins_over_the_only_one() -> None:
     senders = {**WORKSPACE["senders"], "b": WORKSPACE["senders"]["a"]}
-    assert Workspace.model_validate({**WORKSPACE, "senders": senders}).default_sender("email") is None
+    assert (
+        Workspace.model_validate({**WORKSPACE, "senders": senders}).default_sender("email") is None
+    )
     named = {**WORKSPACE, "senders": senders, "default_senders": {"email": "b"}}
     assert Workspace.model_validate(named).default_sender("email") == "b"
 
@@ -188,10 +192,22 @@ def test_a_default_sender_wins_over_the_only_one() -> None:
         pytest.param({"timezone": "lead"}, "timezone", "unknown zone", id="zone"),
         pytest.param({"currency": "usd"}, "currency", "right form", id="currency"),
         pytest.param({"base_url": "example.com"}, "base_url", "https://", id="no scheme"),
-        pytest.param({"attributes": ["First Name"]}, "attributes[0]", "small letters", id="attribute"),
+        pytest.param(
+            {"attributes": ["First Name"]}, "attributes[0]", "small letters", id="attribute"
+        ),
         pytest.param({"goals": {"sale": "crm"}}, "goals.sale", "tracker, api", id="source"),
-        pytest.param({"senders": {"a": {"channel": "email", "address": "x"}}}, "senders.a.address", "Ann", id="address"),
-        pytest.param({"transports": {"x": {"kind": "ses"}}}, "transports.x.kind", "maildir or smtp", id="kind"),
+        pytest.param(
+            {"senders": {"a": {"channel": "email", "address": "x"}}},
+            "senders.a.address",
+            "Ann",
+            id="address",
+        ),
+        pytest.param(
+            {"transports": {"x": {"kind": "ses"}}},
+            "transports.x.kind",
+            "maildir or smtp",
+            id="kind",
+        ),
         pytest.param({"providers": {}}, "providers", "not supported yet", id="providers"),
         pytest.param({"rates": {}}, "rates", "not supported yet", id="rates"),
     ],

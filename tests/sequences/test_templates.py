@@ -64,7 +64,7 @@ def test_snippets_are_put_in_also_inside_snippets(tmp_path: Path) -> None:
     (tmp_path / "snippets").mkdir()
     (tmp_path / "snippets" / "outer.md").write_text("<{% include 'snippets/inner.md' %}>\n")
     (tmp_path / "snippets" / "inner.md").write_text("{{ sender_name }}\n")
-    text = put_in_snippets(tmp_path, "a {%- include \"snippets/outer.md\" -%} b")
+    text = put_in_snippets(tmp_path, 'a {%- include "snippets/outer.md" -%} b')
     assert text == "a <{{ sender_name }}> b"
 
 
@@ -76,7 +76,8 @@ def test_a_circle_of_snippets_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../a.md", "templates/../../a.md", "/etc/passwd", "a.md", "templates/a.py", "snippets/a.md"]
+    "name",
+    ["../a.md", "templates/../../a.md", "/etc/passwd", "a.md", "templates/a.py", "snippets/a.md"],
 )
 def test_only_files_inside_the_folder_are_read(tmp_path: Path, name: str) -> None:
     with pytest.raises(MissingTextError, match="no file of ours"):

@@ -1,0 +1,73 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.sequences.check import check_folder
+
+SHIPPED = Path(__file__).resolve().parents[2] / "sequences"
+Write = Callable[..., Path]
+MAIL = "channel: email, subject: Hi, body: templates/a.md"
+
+
+def test_the_shipped_folder_has_no_problems_at_all() -> None:
+    assert check_folder(SHIPPED) == []
+
+
+def test_errors_and_advice_come_together_in_the_order_of_files(write: Write) -> None:
+    text = f"status: active\nsteps: [{{id: a, {MAIL}}}]"
+    folder = write({"b.yml": text, "a.yml": "stauts: active\nsteps: []"})
+    found = [(p.file, p.line, p.severity) for p in check_folder(folder)]
+    assert found == [("a.yml", 1, "error"), ("a.yml", 2, "error"), ("b.yml", 1, "warning")]
+
+
+def test_a_missing_folder_is_one_error(tmp_path: Path) -> None:
+    (problem,) = check_folder(tmp_path / "nowhere")
+    assert "drip init" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("step", "field", "words"),
+    [
+        pytest.param(
+            f"{{id: b, channel: email, subject: {'x' * 51}, body: templates/a.md}}",
+            "steps[0].branch[0].steps[0].subject",
+            "51 characters",
+            id="long subject",
+        ),
+        pytest.param(
+            f"{{id: b, channel: sms, text: {'x' * 481}}}",
+            "steps[0].branch[0].steps[0].text",
+            "three messages",
+            id="long text",
+        ),
+        pytest.param(
+            f"{{id: b, {MAIL}, experiment: {{id: e, control: a, metric: replied, "
+            "variants: [{id: a}, {id: b}]}}",
+            "steps[0].branch[0].steps[0].experiment.variants",
+            "say the same",
+            id="equal variants",
+        ),
+        pytest.param(
+            "{id: b, channel: sms, text: 'Hi {{ first_name }}'}",
+            "steps[0].branch[0].steps[0].text",
+            "without first_name",
+            id="no default",
+        ),
+    ],
+)
+def test_what_is_unwise_is_a_warning_at_its_line(
+    write: Write, step: str, field: str, words: str
+) -> None:
+    folder = write({"s.yml": f"steps:\n  - id: a\n    branch:\n      - steps:\n        - {step}\n"})
+    (problem,) = check_folder(folder)
+    assert (problem.severity, problem.field, problem.line) == ("warning", field, 5)
+    assert words in problem.message
+
+
+def test_a_workspace_without_postal_address_is_a_warning(write: Write) -> None:
+    folder = write()
+    path = folder / "workspace.yml"
+    path.write_text(path.read_text().replace("address: 1 Example Street\n", ""))
+    (problem,) = check_folder(folder)
+    assert (problem.field, problem.severity) == ("address", "warning")
