@@ -1,4 +1,4 @@
-"""Landing lines become ledger facts: set-based SQL, from recorded offsets, in the caller's transaction.
+"""Landing lines become ledger facts: set-based SQL, in the transaction that moves the offsets.
 
 Belongs here: reading new slices of segments, running the statements beside this module in order,
 counting. Does not: mapping of request bodies (`mapping`), the dispatcher's journal and what running
@@ -30,6 +30,32 @@ _NEXT = {
     "send_ids": "select nextval('send_ids') from range($n)",
     "version_ids": "select nextval('version_ids') from range($n)",
 }
+
+# Kinds that a verdict is about or depends on, and kinds that say whom not to write to.
+_JUDGED = {EventKind.OPENED, EventKind.CLICKED, EventKind.DELIVERED}
+_SUPPRESSING = {
+    EventKind.UNSUBSCRIBED,
+    EventKind.COMPLAINED,
+    EventKind.BOUNCED,
+    EventKind.SUBSCRIBED,
+}
+
+_NO_MESSAGES = """
+create or replace temp table ingest_messages (
+    target_no bigint, send_id bigint, enrollment_id bigint, lead_id bigint, step_ix smallint,
+    channel varchar
+)
+"""
+_OTHER_TARGETS = """
+create or replace temp table ingest_targets as
+select target_no, source, email, phone, external_id
+from ingest_fresh_events
+anti join ingest_messages using (target_no)
+"""
+_NOBODY_FOUND = """
+create or replace temp table ingest_found (target_no bigint, lead_id bigint, problem varchar)
+"""
+_NO_VERDICTS = "create or replace temp table verdicts (event_id bigint, verdict varchar)"
 
 
 @dataclass(frozen=True)
@@ -232,7 +258,7 @@ def _take_in(
         _settle_problems(batch)
     finally:
         con.unregister("landing_lines")
-    return IngestReport(count_lines=len(lines), **batch.counts)
+    return replace(IngestReport(count_lines=len(lines)), **batch.counts)  # type: ignore[arg-type]
 
 
 def _bound_values(now: datetime, attributes: Collection[str], salt: str) -> dict[str, object]:
@@ -245,7 +271,15 @@ def _bound_values(now: datetime, attributes: Collection[str], salt: str) -> dict
         "kinds": [kind.value for kind in EventKind],
         "channels": [channel.value for channel in Channel],
         "verdict_version": VERDICT_VERSION,
+        "zones": _zone_names(),
     }
+
+
+@cache
+def _zone_names() -> list[str]:
+    """Return the zones that DuckDB can compute with: another would fail every later tick."""
+    with duckdb.connect() as con:
+        return [name for (name,) in con.execute("select name from pg_timezone_names()").fetchall()]
 
 
 def _take_experiments(batch: _Batch) -> None:
@@ -294,15 +328,52 @@ def _take_sends(batch: _Batch) -> None:
 
 def _take_events(batch: _Batch) -> None:
     batch.run("events")
-    batch.run("find_leads")
+    kinds = _fresh_kinds(batch)
+    _find_messages(batch)
     batch.run("events_apply")
-    judge_features(batch.con)
+    _judge(batch, kinds)
     batch.run("events_insert")
+    if kinds & _SUPPRESSING:
+        batch.run("suppressions")
+        batch.counts["count_suppressions"] = batch.count("select count(*) from ingest_suppressions")
     good = batch.count("select count(*) from ingest_events where reason is null")
     fresh = batch.count("select count(*) from ingest_fresh_events")
     batch.counts["count_events"] = batch.count("select count(*) from ingest_new_events")
     batch.counts["count_duplicates"] = good - fresh
-    batch.counts["count_suppressions"] = batch.count("select count(*) from ingest_suppressions")
+
+
+def _fresh_kinds(batch: _Batch) -> set[str]:
+    rows = batch.con.execute("select distinct kind from ingest_fresh_events").fetchall()
+    return {kind for (kind,) in rows}
+
+
+def _find_messages(batch: _Batch) -> None:
+    """Find the message of each event that names one, and the lead of each that does not."""
+    if batch.count(
+        "select count(*) from ingest_fresh_events "
+        "where given_send_id is not null or message_id is not null"
+    ):
+        batch.run("find_messages")
+    else:
+        batch.con.execute(_NO_MESSAGES)
+    batch.con.execute(_OTHER_TARGETS)
+    if batch.count("select count(*) from ingest_targets"):
+        batch.run("find_leads")
+    else:
+        batch.con.execute(_NOBODY_FOUND)
+
+
+def _judge(batch: _Batch, kinds: set[str]) -> None:
+    if not kinds & _JUDGED:
+        batch.con.execute(_NO_VERDICTS)
+        return
+    batch.run("features")
+    judge_features(batch.con)
+    if batch.count(
+        "select count(*) from features as f inner join verdicts as v using (event_id) "
+        "where f.verdict <> v.verdict"
+    ):
+        batch.run("verdict_changes")
 
 
 # In this order: each may name what the ones before it brought.

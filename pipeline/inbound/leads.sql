@@ -37,7 +37,7 @@ trimmed as (
 ),
 
 zones as (
-    select name from pg_timezone_names()
+    select unnest($zones) as name
 ),
 
 checked as (

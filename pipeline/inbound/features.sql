@@ -1,0 +1,47 @@
+-- Features of the new opens and clicks, and of the last hour's around them: a burst may arrive in two pieces.
+create or replace temp table features as
+with fresh as (
+    select
+        event_id, coalesce(send_id, -lead_id) as unit_id, send_id, kind, occurred_at, url, agent, source, origin,
+        enrollment_id, step_ix, received_at, null as verdict
+    from ingest_placed
+    where kind in ('opened', 'clicked', 'delivered')
+),
+
+units as (
+    select distinct unit_id from fresh
+),
+
+recent as (
+    select
+        event_id, coalesce(send_id, -lead_id) as unit_id, send_id, kind, occurred_at, url, agent, source, origin,
+        enrollment_id, step_ix, received_at, verdict
+    from events
+    where
+        kind in ('opened', 'clicked', 'delivered')
+        and received_at >= (select min(received_at) - interval 1 hour from fresh)
+        and coalesce(send_id, -lead_id) in (select unit_id from units)
+),
+
+around as (
+    select * from fresh semi join units using (unit_id)
+    union all
+    select * from recent
+),
+
+handed_over as (
+    select o.send_id, min(o.settled_at) as handed_over_at
+    from send_outcomes as o
+    where o.status = 'handed_over' and o.send_id in (select unit_id from units where unit_id > 0)
+    group by o.send_id
+),
+
+delivered as (
+    select unit_id, min(occurred_at) as delivered_at from around where kind = 'delivered' group by unit_id
+)
+
+select a.*, h.handed_over_at, d.delivered_at
+from around as a
+left join handed_over as h on a.unit_id = h.send_id
+left join delivered as d on a.unit_id = d.unit_id
+where a.kind <> 'delivered';
