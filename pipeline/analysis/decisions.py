@@ -227,8 +227,8 @@ def _compare_secondary(
                 [evidence for evidence in stored if evidence["metric"] == name],
                 is_primary=False,
             )
-    # Evidence whose interval still holds zero counts as none: that keeps e-BH valid, since an e-value
-    # may always be lowered, and no row is called decisive beside an interval that contradicts it.
+    # Evidence whose interval still holds zero counts as none: an e-value may always be lowered, so
+    # e-BH stays valid, and no row is called decisive beside an interval that contradicts it.
     rejected = rejected_by_evidence(
         [pair.log_e if pair.is_decisive else -math.inf for pair in pairs],
         SECONDARY_FALSE_DISCOVERY_RATE,

@@ -1,0 +1,167 @@
+import json
+import random
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import polars as pl
+import pytest
+
+from pipeline.analysis.decisions import (
+    COMPARISONS_SCHEMA,
+    DECISIONS_SCHEMA,
+    decide_experiments,
+    look_day,
+)
+
+NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
+LOOKS = {
+    "experiment_id": pl.String,
+    "looked_on": pl.Date,
+    "state": pl.String,
+    "winner": pl.String,
+    "evidence": pl.String,
+}
+NO_LOOKS = pl.DataFrame(schema=LOOKS)
+
+
+def experiment(experiment_id="subject", **changed):
+    return {
+        "experiment_id": experiment_id,
+        "metric": "replied",
+        "mode": "planned",
+        "planned_leads": 10_000,
+        "alpha": 0.05,
+        "is_auto": True,
+        "control": "a",
+        "count_conflicting_units": 0,
+        **changed,
+    }
+
+
+def day_rows(arm, events, n, day=1, **changed):
+    return {
+        "experiment_id": "subject",
+        "metric": "replied",
+        "is_primary": True,
+        "arm": arm,
+        "role": "control" if arm == "a" else "treatment",
+        "share": 0.5,
+        "assigned_on": date(2026, 3, day),
+        "n_assigned": n,
+        "n": n,
+        "sum": float(events),
+        "sum_squares": float(events),
+        **changed,
+    }
+
+
+def look_rows(decisions):
+    return decisions.select(*LOOKS)
+
+
+def decide(experiments, arms, looks=NO_LOOKS, now=NOW):
+    return decide_experiments(pl.DataFrame(experiments), pl.DataFrame(arms), looks, now)
+
+
+def test_one_row_per_experiment_with_its_look_and_pairs():
+    arms = [day_rows("a", 125, 2500), day_rows("b", 175, 2500)]
+    arms += [day_rows("a", 125, 2500, 8), day_rows("b", 175, 2500, 8)]
+    decisions, comparisons = decide([experiment()], arms)
+    assert dict(decisions.schema) == DECISIONS_SCHEMA
+    assert dict(comparisons.schema) == COMPARISONS_SCHEMA
+    [row] = decisions.to_dicts()
+    assert (row["state"], row["winner"], row["n"]) == ("winner", "b", 10_000)
+    assert row["looked_on"] == date(2026, 3, 10)
+    assert json.loads(row["evidence"])["has_full_week"]
+    [pair] = comparisons.to_dicts()
+    assert (pair["arm"], pair["baseline"], pair["is_decisive"]) == ("b", "a", True)
+    assert pair["interval_low"] != pair["plain_95_low"]
+
+
+def test_empty_frames_give_empty_frames_of_the_same_shape():
+    experiments = pl.DataFrame([experiment()]).clear()
+    arms = pl.DataFrame([day_rows("a", 1, 10)]).clear()
+    decisions, comparisons = decide_experiments(experiments, arms, NO_LOOKS, NOW)
+    assert dict(decisions.schema) == DECISIONS_SCHEMA
+    assert dict(comparisons.schema) == COMPARISONS_SCHEMA
+    assert decisions.height == comparisons.height == 0
+
+
+def test_an_experiment_nobody_reached_is_collecting():
+    decisions, comparisons = decide([experiment("quiet")], [day_rows("a", 1, 10)])
+    assert decisions["state"].to_list() == ["collecting"]
+    assert comparisons.height == 0
+
+
+def test_a_second_refresh_of_the_day_repeats_the_look_and_spends_nothing():
+    arms = [day_rows("a", 125, 2500), day_rows("b", 140, 2500)]
+    first, pairs = decide([experiment()], arms)
+    more = [*arms, day_rows("a", 0, 2500, 2), day_rows("b", 400, 2500, 2)]
+    second, same_pairs = decide([experiment()], more, look_rows(first), NOW + timedelta(hours=5))
+    assert second.equals(first)
+    assert same_pairs.equals(pairs)
+
+
+def test_the_next_day_is_a_new_look_that_remembers_the_last():
+    arms = [day_rows("a", 125, 2500), day_rows("b", 140, 2500)]
+    first, _ = decide([experiment()], arms)
+    more = [*arms, day_rows("a", 125, 2500, 2), day_rows("b", 140, 2500, 2)]
+    second, _ = decide([experiment()], more, look_rows(first), NOW + timedelta(days=1))
+    evidence = json.loads(second["evidence"][0])
+    assert evidence["looks"] == 2
+    assert second["looked_on"][0] == date(2026, 3, 11)
+    spent = [json.loads(f["evidence"][0])["pairs"][0]["boundary"]["spent"] for f in (first, second)]
+    assert 0 < spent[0] < spent[1] == pytest.approx(0.04)
+
+
+def test_a_person_who_named_a_winner_in_the_ledger_is_obeyed():
+    arms = [day_rows("a", 125, 2500), day_rows("b", 125, 2500)]
+    first, _ = decide([experiment()], arms)
+    named = look_rows(first).with_columns(state=pl.lit("winner"), winner=pl.lit("b"))
+    same_day, _ = decide([experiment()], arms, named)
+    next_day, _ = decide([experiment()], arms, named, NOW + timedelta(days=1))
+    for decisions in (same_day, next_day):
+        assert decisions.select("state", "winner").row(0) == ("winner", "b")
+    bare = named.with_columns(evidence=pl.lit("{}"))
+    assert decide([experiment()], arms, bare)[0]["winner"].to_list() == ["b"]
+
+
+def test_days_begin_at_six_in_the_zone_of_the_moment():
+    zone = ZoneInfo("America/New_York")
+    assert look_day(datetime(2026, 3, 10, 5, 59, tzinfo=zone)) == date(2026, 3, 9)
+    assert look_day(datetime(2026, 3, 10, 6, 0, tzinfo=zone)) == date(2026, 3, 10)
+
+
+def test_the_order_of_rows_does_not_matter():
+    arms = [
+        day_rows(arm, 13.7 * day, 300 + day, day, metric=metric, is_primary=metric == "replied")
+        for arm in "ab"
+        for day in range(1, 20)
+        for metric in ("replied", "clicked")
+    ]
+    first = decide([experiment(), experiment("other")], arms)
+    random.Random(5).shuffle(arms)
+    second = decide([experiment("other"), experiment()], arms)
+    assert all(one.equals(two) for one, two in zip(first, second, strict=True))
+
+
+def test_secondary_metrics_never_decide_and_are_never_decisive_beside_a_zero_in_the_interval():
+    arms = [day_rows("a", 250, 5000), day_rows("b", 250, 5000)]
+    arms += [day_rows("a", 250, 5000, metric="clicked", is_primary=False)]
+    arms += [day_rows("b", 450, 5000, metric="clicked", is_primary=False)]
+    arms += [day_rows("a", 250, 5000, metric="opened", is_primary=False)]
+    arms += [day_rows("b", 280, 5000, metric="opened", is_primary=False)]
+    decisions, comparisons = decide([experiment()], arms)
+    assert decisions["state"].to_list() == ["no_difference"]
+    found = {row["metric"]: row for row in comparisons.iter_rows(named=True)}
+    assert found["clicked"]["is_decisive"]
+    assert not found["clicked"]["is_primary"]
+    assert not found["opened"]["is_decisive"]
+    assert found["opened"]["interval_low"] < 0
+    assert len(json.loads(decisions["evidence"][0])["secondary"]) == 2
+
+
+def test_conflicting_units_of_the_mart_make_it_invalid():
+    arms = [day_rows("a", 250, 5000), day_rows("b", 450, 5000)]
+    decisions, _ = decide([experiment(count_conflicting_units=300)], arms)
+    assert decisions["state"].to_list() == ["invalid"]

@@ -1,0 +1,111 @@
+import json
+from datetime import UTC, datetime
+
+import duckdb
+import polars as pl
+import pytest
+
+from pipeline.analysis.tables import ANALYSES
+
+NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
+NO_LOOKS = pl.DataFrame(
+    schema={
+        "experiment_id": pl.String,
+        "looked_on": pl.Date,
+        "state": pl.String,
+        "winner": pl.String,
+        "evidence": pl.String,
+    }
+)
+MARTS = """
+create schema marts;
+create schema analysis;
+create table marts.experiments (
+    experiment_id varchar, metric varchar, mode varchar, planned_leads bigint, alpha double,
+    is_auto boolean, control varchar, count_conflicting_units bigint
+);
+create table marts.experiment_arms (
+    experiment_id varchar, metric varchar, is_primary boolean, arm varchar, role varchar,
+    share double, assigned_on date, n_assigned bigint, n bigint,
+    sum decimal(18, 4), sum_squares decimal(18, 4)
+);
+create table marts.delay_arms (
+    experiment_id varchar, arm varchar, delay_seconds bigint, role varchar, n_assigned bigint,
+    n bigint, count_replied bigint, count_converted bigint
+);
+create table marts.time_to_conversion (
+    sequence_id varchar, is_holdout boolean, duration_whole_days integer, is_converted boolean
+);
+"""
+ROWS = """
+insert into marts.experiments values ('wait', 'replied', 'open', 10000, 0.05, true, 'a', 0);
+insert into marts.experiment_arms values
+    ('wait', 'replied', true, 'a', 'control', 0.5, date '2026-03-01', 5000, 5000, 400, 400),
+    ('wait', 'replied', true, 'b', 'treatment', 0.5, date '2026-03-01', 5000, 5000, 600, 600);
+insert into marts.delay_arms values
+    ('wait', 'a', 86400, 'control', 5000, 5000, 400, 30),
+    ('wait', 'b', 259200, 'treatment', 5000, 5000, 600, 31);
+insert into marts.time_to_conversion values
+    ('welcome', false, 3, true), ('welcome', false, 9, false);
+"""
+
+
+@pytest.fixture
+def warehouse():
+    with duckdb.connect() as con:
+        con.execute(MARTS)
+        yield con
+
+
+def write_all(con, looks=NO_LOOKS):
+    return {name: write(con, NOW, looks) for name, write in ANALYSES.items()}
+
+
+def test_marts_become_the_four_tables_with_their_rows(warehouse):
+    warehouse.execute(ROWS)
+    assert write_all(warehouse) == {
+        "experiment_decisions": 1,
+        "experiment_comparisons": 1,
+        "delay_recommendations": 2,
+        "conversion_curves": 1,
+    }
+    found = warehouse.execute(
+        "select state, winner, evidence from analysis.experiment_decisions"
+    ).fetchone()
+    assert found[:2] == ("winner", "b")
+    assert json.loads(found[2])["looks"] == 1
+    advised = warehouse.execute(
+        "select recommended_delay_seconds from analysis.delay_recommendations "
+        "where metric = 'replied'"
+    ).fetchone()
+    assert advised == (259_200,)
+
+
+def test_writing_again_with_the_stored_look_changes_nothing(warehouse):
+    warehouse.execute(ROWS)
+    write_all(warehouse)
+    table = "select * from analysis.experiment_decisions"
+    first = warehouse.sql(table).pl()
+    looks = first.select("experiment_id", "looked_on", "state", "winner", "evidence")
+    write_all(warehouse, looks)
+    assert warehouse.sql(table).pl().equals(first)
+
+
+def test_empty_marts_give_empty_tables(warehouse):
+    assert set(write_all(warehouse).values()) == {0}
+
+
+def test_every_table_and_column_says_what_it_is(warehouse):
+    write_all(warehouse)
+    tables = dict(
+        warehouse.execute(
+            "select table_name, comment from duckdb_tables() where schema_name = 'analysis'"
+        ).fetchall()
+    )
+    assert set(tables) == set(ANALYSES)
+    assert all(tables.values())
+    silent = warehouse.execute(
+        "select table_name, column_name from duckdb_columns() "
+        "where schema_name = 'analysis' and comment is null"
+    ).fetchall()
+    assert silent == []
