@@ -85,8 +85,8 @@ class _Term:
 def compile_condition(text: str, scope: Scope) -> str:
     """Compile a condition to a DuckDB expression that is true or false, never null.
 
-    >>> compile_condition("sent('hello') and count_sends() < 3", Scope({"hello": 0}))[:40]
-    'COALESCE(((sent_mask >> 0) & 1) = 1 AND '
+    >>> compile_condition("lead.country = 'NO'", Scope())
+    "COALESCE((lead_country = 'NO'), FALSE)"
 
     Raises:
         ConditionError: the text is no condition of the vocabulary.
