@@ -167,7 +167,7 @@ def turn_around(pair: Comparison) -> Comparison:
         interval_high=None if low is None else -low,
         plain_95_low=None if plain_high is None else -plain_high,
         plain_95_high=None if plain_low is None else -plain_low,
-        relative_lift=effect / mean if effect is not None and mean and mean > 0 else None,
+        relative_lift=_lift(effect, mean),
     )
 
 
@@ -245,7 +245,7 @@ def compare_pair(
         interval_high=None,
         plain_95_low=plain[0],
         plain_95_high=plain[1],
-        relative_lift=effect / b.mean if effect is not None and b.mean > 0 else None,
+        relative_lift=_lift(effect, b.mean),
         p_value=float(previous.get("p_value", 1.0)),
         log_e=0.0,
         is_decisive=False,
@@ -341,6 +341,14 @@ def _rate(rule: PairRule) -> float:
     return sequential.tuning_rate(n_optimal, _always_valid_alpha(rule))
 
 
+def _lift(effect: float | None, mean: float | None) -> float | None:
+    """Return the effect relative to a mean, where that is a number."""
+    if effect is None or mean is None or mean <= 0:
+        return None
+    lift = effect / mean
+    return lift if math.isfinite(lift) else None
+
+
 def _plain_interval(a: ArmStats, b: ArmStats) -> tuple[float | None, float | None]:
     """Return the 95 % interval of a single look: Newcombe for shares, Welch for amounts."""
     if not (a.n and b.n):
@@ -358,8 +366,8 @@ def _welch_interval(a: ArmStats, b: ArmStats) -> tuple[float | None, float | Non
     parts = [s.variance / (s.n - 1) for s in (a, b) if s.n > 1]
     if len(parts) < len((a, b)) or sum(parts) <= 0:
         return None, None
-    weights = [part**2 / (s.n - 1) for part, s in zip(parts, (a, b), strict=True)]
-    freedom = sum(parts) ** 2 / sum(weights)
-    half = float(stats.t.ppf(0.975, freedom)) * math.sqrt(sum(parts))
+    whole = sum(parts)
+    inverse = sum((part / whole) ** 2 / (s.n - 1) for part, s in zip(parts, (a, b), strict=True))
+    half = float(stats.t.ppf(0.975, 1 / inverse)) * math.sqrt(whole)
     effect = a.mean - b.mean
     return effect - half, effect + half

@@ -133,3 +133,29 @@ def test_many_leads_are_counted_before_they_are_fitted():
     curves = conversion_curves(frame)
     assert time.perf_counter() - began < 3
     assert curves["sequence_id"].n_unique() == 20
+
+
+def test_the_curve_of_the_olist_leads_of_2018_is_the_published_one(shared_data):
+    folder = shared_data("olist_leads")
+    contacted, won = (
+        pl.read_csv(folder / f"olist_marketing_{name}_dataset.csv.gz", separator=";")
+        for name in ("qualified_leads", "closed_deals")
+    )
+    day = pl.all().exclude("mql_id").str.slice(0, 10).str.to_date("%Y.%m.%d")
+    frame = (
+        contacted.select("mql_id", started="first_contact_date")
+        .join(won.select("mql_id", won="won_date"), on="mql_id", how="left")
+        .select("mql_id", day)
+        .filter(pl.col("started") >= pl.date(2018, 1, 1))
+        .select(
+            sequence_id=pl.lit("olist"),
+            is_holdout=False,
+            duration_whole_days=(
+                pl.coalesce("won", pl.date(2018, 11, 14)) - pl.col("started")
+            ).dt.total_days(),
+            is_converted=pl.col("won").is_not_null(),
+        )
+    )
+    curve = conversion_curves(frame)
+    found = [round(share_converted_by(curve, days), 5) for days in (7, 14, 30, 60, 90, 150)]
+    assert found == [0.04718, 0.07102, 0.09203, 0.10620, 0.11304, 0.12204]

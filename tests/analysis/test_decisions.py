@@ -165,3 +165,36 @@ def test_conflicting_units_of_the_mart_make_it_invalid():
     arms = [day_rows("a", 250, 5000), day_rows("b", 450, 5000)]
     decisions, _ = decide([experiment(count_conflicting_units=300)], arms)
     assert decisions["state"].to_list() == ["invalid"]
+
+
+def test_hillstrom_names_the_mens_mail_on_visits_and_both_mails_above_the_held_out(shared_data):
+    table = pl.read_csv(
+        shared_data("hillstrom_email") / "hillstrom.csv.gz", infer_schema_length=None
+    )
+    metrics = {"visit": "custom(visit)", "conversion": "goal(sale)", "spend": "revenue(sale)"}
+    arms = [
+        day_rows(
+            segment,
+            of_segment[column].cast(pl.Float64).sum(),
+            of_segment.height,
+            experiment_id="hillstrom",
+            metric=metric,
+            is_primary=column == "visit",
+            role="held_out" if segment == "No E-Mail" else "treatment",
+            share=1 / 3,
+            sum_squares=(of_segment[column].cast(pl.Float64) ** 2).sum(),
+        )
+        for (segment,), of_segment in table.group_by("segment")
+        for column, metric in metrics.items()
+    ]
+    design = experiment("hillstrom", metric="custom(visit)", mode="open", control=None)
+    decisions, comparisons = decide([design], arms)
+    [row] = decisions.to_dicts()
+    assert (row["state"], row["winner"], row["n"]) == ("winner", "Mens E-Mail", 64_000)
+    assert round(row["sample_ratio_p"], 4) == 0.9037
+    assert row["effect"] == pytest.approx(0.031356, abs=1e-6)
+    above = comparisons.filter(is_primary=True, is_against_held_out=True)
+    assert above["is_decisive"].to_list() == [True, True]
+    assert above["effect"].to_list() == pytest.approx([0.076590, 0.045233], abs=1e-6)
+    spend = comparisons.filter(metric="revenue(sale)", is_against_held_out=True)
+    assert spend["effect"].to_list() == pytest.approx([0.769827, 0.424412], abs=1e-6)
