@@ -1,8 +1,18 @@
-{# Fails with every row for which the expression is not true: arithmetic that must hold. #}
-{% test holds(model, expression) %}
+{# Fails with every row for which one of the expressions is not true: arithmetic that must hold. #}
+{% test holds(model, expressions) %}
     select *
     from {{ model }}
-    where not coalesce({{ expression }}, false)
+    where
+        {%- for expression in expressions %}
+            {{ 'or ' if not loop.first }}not coalesce({{ expression }}, false)
+        {%- endfor %}
+{% endtest %}
+
+{# Fails with every row that has null in one of the columns: one test instead of one per column. #}
+{% test never_null(model, columns) %}
+    select *
+    from {{ model }}
+    where {% for column in columns %}{{ 'or ' if not loop.first }}{{ column }} is null {% endfor %}
 {% endtest %}
 
 {# Fails with every combination of the columns that has more than one row: the grain. #}
@@ -13,15 +23,4 @@
     from {{ model }}
     group by {{ columns | join(', ') }}
     having count(*) > 1
-{% endtest %}
-
-{# Fails when model and source have different numbers of rows: nothing lost, nothing doubled. #}
-{% test same_count_as(model, table) %}
-    select *
-    from (
-        select
-            (select count(*) from {{ model }}) as count_here,
-            (select count(*) from {{ source('ledger', table) }}) as count_ledger
-    )
-    where count_here <> count_ledger
 {% endtest %}

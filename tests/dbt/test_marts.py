@@ -1,0 +1,225 @@
+"""The marts of nine leads, against numbers told by hand (small_ledger.sql)."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+Ask = Callable[[str], list[tuple[object, ...]]]
+
+
+def at(month: int, day: int, hour: int = 14, minute: int = 0, second: int = 0) -> datetime:
+    return datetime(2026, month, day, hour, minute, second, tzinfo=UTC)
+
+
+def test_a_lead_has_the_first_status_that_holds(ask: Ask) -> None:
+    assert ask("select lead_id, status from marts.leads order by lead_id") == [
+        (1, "converted"),
+        (2, "converted"),
+        (3, "converted"),
+        (4, "converted"),
+        (5, "rejected"),
+        (6, "contacted"),
+        (7, "converted"),
+        (8, "do_not_contact"),
+        (9, "new"),
+    ]
+
+
+def test_a_held_out_entry_is_no_enrollment_of_its_lead(ask: Ask) -> None:
+    assert ask(
+        "select lead_id, count_enrollments, count_sends, revenue from marts.leads "
+        "where lead_id in (1, 3, 9) order by 1"
+    ) == [(1, 1, 2, Decimal(100)), (3, 0, 0, Decimal(50)), (9, 0, 0, Decimal(0))]
+
+
+def test_a_conversion_counts_after_enrollment_and_within_the_goals_time(ask: Ask) -> None:
+    assert ask(
+        "select enrollment_id, was_converted, converted_at, revenue, was_won_before_contact "
+        "from marts.enrollments order by 1"
+    ) == [
+        (1, True, at(3, 5), Decimal(100), False),
+        (2, False, at(3, 20), Decimal(0), False),  # late: a fact, in no rate
+        (3, True, at(3, 10), Decimal(50), False),
+        (4, False, at(3, 1), Decimal(0), True),  # before enrollment
+        (5, True, at(3, 6), Decimal(0), False),  # reversed: its money is taken back
+        (6, False, None, Decimal(0), False),
+        (7, True, at(3, 6), None, False),  # euros without a rate
+        (8, False, None, Decimal(0), False),
+    ]
+
+
+def test_the_zero_of_time_is_the_first_hand_over_or_the_ghost(ask: Ask) -> None:
+    assert ask(
+        "select enrollment_id, time_zero_at, was_contacted, is_holdout from marts.enrollments "
+        "where enrollment_id in (1, 3, 7) order by 1"
+    ) == [
+        (1, at(3, 2, 15, 0, 30), True, False),
+        (3, at(3, 3, 15), False, True),
+        (7, None, False, False),
+    ]
+
+
+def test_dates_are_those_of_the_workspace_and_status_tells_pauses(ask: Ask) -> None:
+    assert ask(
+        "select enrollment_id, enrolled_on, status, end_reason from marts.enrollments "
+        "where enrollment_id in (6, 7, 8) order by 1"
+    ) == [
+        (6, date(2026, 3, 30), "active", None),
+        (7, date(2026, 3, 3), "paused", None),
+        (8, date(2026, 3, 2), "exited", "do_not_contact"),
+    ]
+
+
+def test_a_reply_known_by_address_counts_for_the_running_enrollment(ask: Ask) -> None:
+    assert ask("select enrollment_id from marts.enrollments where was_replied") == [(1,)]
+    assert ask("select count(*) from marts.sends where was_replied") == [(0,)]
+
+
+def test_a_machine_opens_only_any_and_a_click_shows_an_open(ask: Ask) -> None:
+    assert ask(
+        "select send_id, was_opened, was_opened_any, was_clicked, first_opened_at "
+        "from marts.sends where was_opened_any order by 1"
+    ) == [(1, True, True, True, at(3, 2, 17)), (3, False, True, False, None)]
+
+
+def test_delivery_is_known_by_receipt_or_reaction_else_inferred_after_72_hours(ask: Ask) -> None:
+    assert ask(
+        "select send_id, was_sent, was_delivered, is_delivery_inferred from marts.sends order by 1"
+    ) == [
+        (1, True, True, False),  # clicked
+        (2, True, True, False),  # receipt
+        (3, True, True, True),
+        (4, True, False, False),  # bounced
+        (5, True, True, True),
+        (6, True, False, False),  # 18 hours old
+        (7, False, False, False),  # refused
+    ]
+
+
+def test_the_last_message_before_a_conversion_gets_it(ask: Ask) -> None:
+    assert ask("select send_id from marts.sends where was_converted order by 1") == [(2,), (5,)]
+
+
+def test_lateness_counts_from_the_slot(ask: Ask) -> None:
+    assert ask(
+        "select send_id, late_seconds, attempts from marts.sends where send_id in (1, 7) order by 1"
+    ) == [(1, 30, 2), (7, None, 1)]
+
+
+def test_the_funnel_sums_up_and_leaves_the_held_out_beside(ask: Ask) -> None:
+    assert ask(
+        "select step_ix, variant, count_entered, count_sent, count_delivered, count_opened, "
+        "count_opened_any, count_clicked, count_converted, count_skipped, count_postponed, "
+        "count_refused, count_held_out, click_rate from marts.funnel_steps "
+        "order by step_ix, variant nulls last"
+    ) == [
+        (0, "a", 5, 3, 1, 1, 1, 1, 0, 0, 1, 1, 0, 1 / 3),
+        (0, "b", 2, 2, 2, 0, 1, 0, 1, 0, 0, 0, 0, 0.0),
+        (0, None, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, None),
+        (1, "long", 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, None),
+        (1, "short", 1, 1, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0.0),
+    ]
+
+
+def test_cohorts_grow_by_week_and_say_when_they_are_mature(ask: Ask) -> None:
+    # Monday 2 March: leads 1, 4, 5, 7, 8; of these 1, 5, 7 converted within a week.
+    assert ask(
+        "select weeks_since, count_enrolled, count_converted, conversion_rate, is_mature "
+        "from marts.cohort_conversion where cohort_week = '2026-03-02' order by 1"
+    ) == [
+        (0, 5, 3, 0.6, True),
+        (1, 5, 3, 0.6, True),
+        (2, 5, 3, 0.6, True),
+        (3, 5, 3, 0.6, False),
+        (4, 5, 3, 0.6, False),
+    ]
+    assert ask(
+        "select sum(count_converted) from marts.cohort_conversion where cohort_week < '2026-03-01'"
+    ) == [(0,)]  # noqa: E501
+
+
+def test_durations_end_at_conversion_or_at_the_moment_of_the_facts(ask: Ask) -> None:
+    assert ask(
+        "select enrollment_id, duration_whole_days, is_converted, was_won_before_contact, "
+        "is_holdout from marts.time_to_conversion order by 1"
+    ) == [
+        (1, 3, True, False, False),
+        (2, 47, True, False, False),
+        (3, 8, True, False, True),
+        (4, 0, True, True, False),
+        (5, 3, True, False, False),
+        (6, 1, False, False, False),
+        (7, 3, True, False, False),
+        (8, 29, False, False, False),  # from the evening of 2 March in New York
+    ]
+    assert ask(
+        "select duration_days, observed_until from marts.time_to_conversion where enrollment_id = 6"
+    ) == [(22 / 24, at(3, 31, 12))]
+
+
+def arms(ask: Ask, experiment_id: str, metric: str) -> list[tuple[object, ...]]:
+    return ask(
+        "select arm, sum(n_assigned)::int, sum(n)::int, sum(sum), sum(sum_squares), "
+        "bool_and(is_primary) from marts.experiment_arms "
+        f"where experiment_id = '{experiment_id}' and metric = '{metric}' group by arm order by arm"
+    )
+
+
+def test_only_matured_units_of_one_arm_are_in_the_sums(ask: Ask) -> None:
+    # 6 is too fresh, 7 saw both arms, 8 got the winner.
+    assert arms(ask, "subject_1", "replied") == [("a", 3, 2, 1, 1, True), ("b", 2, 2, 0, 0, True)]
+    assert ask(
+        "select count_units, count_conflicting_units, control, count_arms "
+        "from marts.experiments where experiment_id = 'subject_1'"
+    ) == [(6, 1, "a", 2)]
+
+
+def test_every_experiment_has_its_sequences_goal_and_its_money_beside(ask: Ask) -> None:
+    assert arms(ask, "subject_1", "goal(sale)") == [
+        ("a", 3, 2, 1, 1, False),
+        ("b", 2, 2, 1, 1, False),
+    ]
+    assert arms(ask, "subject_1", "revenue(sale)") == [
+        ("a", 3, 2, 100, 10_000, False),
+        ("b", 2, 2, 0, 0, False),
+    ]
+    assert arms(ask, "subject_1", "clicked")[0] == ("a", 3, 2, 1, 1, False)
+    assert arms(ask, "subject_1", "unsubscribed")[0] == ("a", 3, 2, 0, 0, False)
+
+
+def test_units_are_counted_by_day_of_assignment(ask: Ask) -> None:
+    assert ask(
+        "select arm, assigned_on, n_assigned, n from marts.experiment_arms "
+        "where experiment_id = 'subject_1' and metric = 'replied' order by 1, 2"
+    ) == [
+        ("a", date(2026, 3, 2), 1, 1),
+        ("a", date(2026, 3, 3), 1, 1),
+        ("a", date(2026, 3, 30), 1, 0),
+        ("b", date(2026, 2, 2), 1, 1),
+        ("b", date(2026, 3, 3), 1, 1),
+    ]
+
+
+def test_an_arm_that_nobody_drew_is_there_with_zeros(ask: Ask) -> None:
+    assert arms(ask, "wait_1", "goal(sale)") == [
+        ("long", 1, 1, 0, 0, True),
+        ("longer", 0, 0, 0, 0, True),
+        ("short", 1, 1, 1, 1, True),
+    ]
+
+
+def test_delays_show_what_they_led_to(ask: Ask) -> None:
+    assert ask(
+        "select arm, delay_seconds, role, n_assigned, n, count_replied, count_converted "
+        "from marts.delay_arms order by delay_seconds"
+    ) == [
+        ("short", 3600, "control", 1, 1, 1, 1),
+        ("long", 86400, "treatment", 1, 1, 0, 0),
+        ("longer", 172800, "treatment", 0, 0, 0, 0),
+    ]
+
+
+def test_money_of_another_currency_warns_and_does_not_stop(ask: Ask) -> None:
+    assert ask("select has_rate, revenue from intermediate.int_conversions where lead_id = 7") == [
+        (False, None)
+    ]
