@@ -21,20 +21,33 @@ earlier as (
 ),
 
 fresh as (
-    select p.* from ingest_placed_enrollments as p
+    select
+        p.lead_id, p.sequence_id, p.enrolled_at, min(p.target_no) as target_no
+    from ingest_placed_enrollments as p
     anti join imported as i on p.lead_id = i.lead_id and p.sequence_id = i.sequence_id and p.enrolled_at = i.enrolled_at
-    qualify row_number() over (partition by p.lead_id, p.sequence_id, p.enrolled_at order by p.target_no) = 1
+    group by all
+),
+
+-- Only who comes in twice at once needs to be counted.
+repeated as (
+    select
+        target_no, row_number() over (partition by lead_id, sequence_id order by enrolled_at) as nth
+    from fresh
+    semi join (
+        select lead_id, sequence_id from fresh group by all having count(*) > 1
+    ) as several using (lead_id, sequence_id)
 )
 
 select
-    f.*, v.version_id,
-    row_number() over (order by f.enrolled_at, f.target_no) as number,
-    coalesce(r.count_entries, 0)
-    + row_number() over (partition by f.lead_id, f.sequence_id order by f.enrolled_at) as entry_no
+    f.lead_id, f.sequence_id, f.enrolled_at, p.is_holdout, p.origin, v.version_id,
+    row_number() over (order by f.target_no) as number,
+    coalesce(r.count_entries, 0) + coalesce(n.nth, 1) as entry_no
 from fresh as f
+inner join ingest_placed_enrollments as p using (target_no)
 inner join sequence_versions as v
     on
         f.sequence_id = v.sequence_id and v.origin = 'import'
-        and f.goal_name is not distinct from v.goal_name
-        and f.goal_within_seconds is not distinct from v.goal_within_seconds
-left join earlier as r on f.lead_id = r.lead_id and f.sequence_id = r.sequence_id;
+        and p.goal_name is not distinct from v.goal_name
+        and p.goal_within_seconds is not distinct from v.goal_within_seconds
+left join earlier as r on f.lead_id = r.lead_id and f.sequence_id = r.sequence_id
+left join repeated as n on f.target_no = n.target_no;

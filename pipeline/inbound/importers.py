@@ -31,7 +31,7 @@ from pipeline.inbound.landing import append_lines, format_instant
 from pipeline.settings import DripError
 
 _CHUNK_ROWS = 50_000
-_RECORDS_PER_LINE = 200
+_RECORDS_PER_LINE = 20
 _MAX_CELL = 16 * 1024 * 1024
 _TRUE, _FALSE = ["true", "t", "yes", "y", "1"], ["false", "f", "no", "n", "0"]
 _ROW = "row number of the file"

@@ -19,7 +19,7 @@ from pipeline.inbound.verdicts import VERDICT_VERSION, judge_features
 from pipeline.sequences.vocabulary import Channel, EventKind
 
 # One transaction takes in at most this much, so that it stays within two seconds.
-MAX_BYTES = 32 * 1024 * 1024
+MAX_BYTES = 16 * 1024 * 1024
 
 JOURNAL_PREFIX = "journal-"
 
@@ -293,7 +293,8 @@ def _take_leads(batch: _Batch) -> None:
         pass
     batch.con.execute(
         "create or replace temp table ingest_labels as "
-        "select *, rank as label from ingest_leads anti join ingest_matches using (rank)"
+        "select rank, email, phone, external_id, source, rank as label "
+        "from ingest_leads anti join ingest_matches using (rank)"
     )
     while batch.run("leads_label"):
         pass

@@ -126,8 +126,14 @@ with merged as (
             where external_id is not null and external_source = kept_external_source
         ) as external_id,
         any_value(kept_external_source) as external_source,
-        list_reduce(list(attributes order by seq), lambda a, b: json_merge_patch(a, b)) as attributes,
-        list_reduce(list(details order by seq), lambda a, b: json_merge_patch(a, b)) as details
+        if(
+            count(*) = 1, any_value(attributes),
+            list_reduce(list(attributes order by seq), lambda a, b: json_merge_patch(a, b))
+        ) as attributes,
+        if(
+            count(*) = 1, any_value(details),
+            list_reduce(list(details order by seq), lambda a, b: json_merge_patch(a, b))
+        ) as details
     from ingest_states
     group by lead_id
 ),

@@ -2,16 +2,24 @@
 -- rank among them. Repeated until nothing moves.
 
 create or replace temp table ingest_relabelled as
-with by_email as (
-    select *, min(label) over (partition by coalesce(email, 'rank ' || rank)) as email_label from ingest_labels
+with emails as (
+    select email, min(label) as label from ingest_labels where email is not null group by email having count(*) > 1
+),
+
+externals as (
+    select external_id, source, min(label) as label
+    from ingest_labels
+    where external_id is not null
+    group by external_id, source
+    having count(*) > 1
 )
 
 select
-    * exclude (label, email_label), label as old_label,
-    min(email_label) over (
-        partition by coalesce(external_id, 'rank ' || rank), if(external_id is null, '', source)
-    ) as label
-from by_email;
+    l.* exclude (label), l.label as old_label,
+    least(l.label, coalesce(e.label, l.label), coalesce(x.label, l.label)) as label
+from ingest_labels as l
+left join emails as e using (email)
+left join externals as x using (external_id, source);
 
 create or replace temp table ingest_labels as
 select * exclude (old_label) from ingest_relabelled;
