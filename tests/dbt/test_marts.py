@@ -135,7 +135,7 @@ def test_cohorts_grow_by_week_and_say_when_they_are_mature(ask: Ask) -> None:
     ]
     assert ask(
         "select sum(count_converted) from marts.cohort_conversion where cohort_week < '2026-03-01'"
-    ) == [(0,)]  # noqa: E501
+    ) == [(0,)]
 
 
 def test_durations_end_at_conversion_or_at_the_moment_of_the_facts(ask: Ask) -> None:
