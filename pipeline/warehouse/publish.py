@@ -62,19 +62,20 @@ def _sync(path: Path) -> None:
 
 
 def _keep_snapshot(published: Path, snapshot: Path) -> None:
-    snapshot.parent.mkdir(parents=True, exist_ok=True)
     fresh = snapshot.with_suffix(".fresh")
     cp = shutil.which("cp") or "/bin/cp"
-    done = subprocess.run(
-        [cp, "--reflink=auto", str(published), str(fresh)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        fresh.unlink(missing_ok=True)
-        raise DripError(
-            f"{published} is published, but the week's copy {snapshot.name} could not be written: "
-            f"{done.stderr.strip()}"
+    try:
+        snapshot.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run(
+            [cp, "--reflink=auto", str(published), str(fresh)],
+            capture_output=True,
+            text=True,
+            check=True,
         )
-    fresh.replace(snapshot)
+        fresh.replace(snapshot)
+    except (OSError, subprocess.CalledProcessError) as error:
+        reason = getattr(error, "stderr", None) or str(error)
+        raise DripError(
+            f"{published} is published, but the week's copy {snapshot} could not be written: "
+            f"{reason.strip()}. Mend that, then run `drip refresh`."
+        ) from None

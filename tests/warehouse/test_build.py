@@ -1,0 +1,60 @@
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pipeline.ledger.store import open_ledger
+from pipeline.settings import DripError, Settings
+from pipeline.warehouse.build import build_warehouse, dbt_arguments, discard_next, start_next
+from pipeline.warehouse.copy import copy_facts
+from pipeline.warehouse.results import AuditFailed
+
+NOW = datetime(2026, 3, 31, 12, 0, tzinfo=UTC)
+
+
+def test_the_file_says_of_which_moment_its_facts_are(filled_home: Path) -> None:
+    copy_facts(filled_home)
+    start_next(filled_home, NOW, "r1", timezone="UTC", currency="EUR")
+    with duckdb.connect(str(filled_home / "warehouse.next.duckdb")) as con:
+        con.execute("set TimeZone = 'UTC'")
+        assert con.execute(
+            "select refresh_id, refreshed_at, timezone, currency, audited_at from meta.refresh"
+        ).fetchall() == [("r1", NOW, "UTC", "EUR", None)]
+        assert con.execute(
+            "select count_rows from meta.ledger_rows where ledger_table = 'leads'"
+        ).fetchall() == [(9,)]
+
+
+def test_without_a_copy_there_is_nothing_to_build_from(filled_home: Path) -> None:
+    with pytest.raises(DripError, match="Run `drip refresh`"):
+        start_next(filled_home, NOW, "r1", timezone="UTC", currency="EUR")
+
+
+def test_what_a_killed_refresh_left_behind_is_cleared(filled_home: Path) -> None:
+    for name in ("warehouse.next.duckdb", "warehouse.next.duckdb.wal"):
+        (filled_home / name).write_bytes(b"half a file")
+    copy_facts(filled_home)
+    start_next(filled_home, NOW, "r1", timezone="UTC", currency="EUR")
+    discard_next(filled_home)
+    assert not list(filled_home.glob("warehouse.next*"))
+
+
+def test_the_arguments_stay_the_same_so_that_the_parse_is_reused(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, memory_limit="1GB")
+    assert dbt_arguments(tmp_path, settings) == dbt_arguments(tmp_path, settings)
+    assert '"memory_limit": "1GB"' in " ".join(dbt_arguments(tmp_path, settings))
+
+
+def test_a_failing_test_names_itself_and_shows_its_rows(filled_home: Path) -> None:
+    with open_ledger(filled_home) as con:
+        con.execute("insert into leads select * from leads where lead_id = 7")
+    copy_facts(filled_home)
+    with pytest.raises(AuditFailed) as failed:
+        build_warehouse(
+            filled_home, Settings(home=filled_home), NOW, "r1", timezone="UTC", currency="USD"
+        )
+    told = str(failed.value)
+    assert "the check unique_leads_lead_id failed (Got 1 result" in told
+    assert "unique_field=7, n_records=2" in told
+    assert "Traceback" not in told
