@@ -48,7 +48,7 @@ def test_a_missing_snapshot_is_named(refreshed_home: Path) -> None:
         "install httpfs",
         "set enable_external_access = true",
         "select nonsense",
-        "selct 1",
+        "select from from",
     ],
 )
 def test_a_query_can_only_read_the_warehouse(
