@@ -17,7 +17,9 @@ select
     case when a.status = 'retry' and v.is_ended then 'ended' else a.reason end as answer_reason,
 from answers as a
 inner join live as v on a.send_id = v.send_id and v.status = 'in_flight'
-inner join step as s on v.version_id = s.version_id and v.step_ix = s.step_ix;
+inner join step as s on v.version_id = s.version_id and v.step_ix = s.step_ix
+-- A line that was written twice is one answer.
+qualify row_number() over (partition by a.send_id order by a.attempt desc, a.settled_at desc) = 1;
 
 create or replace temp table outcome_rows as
 select
