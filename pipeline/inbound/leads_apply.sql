@@ -61,8 +61,8 @@ select l.rank, n.lead_id, true from labelled as l inner join numbered as n using
 insert into ingest_problems
 select
     l.segment, l.rejected_id, l.received_at, l.line_source,
-    'Its keys belong to several leads: taken as lead ' || m.lead_id || '. If they are one person, run `drip merge-leads '
-    || list_aggregate(
+    'Its keys belong to several leads: taken as lead ' || m.lead_id
+    || '. If they are one person, run `drip merge-leads ' || list_aggregate(
         list_sort(list_distinct([m.email_lead, m.external_lead, m.phone_lead])), 'string_agg', ' '
     ) || '`.',
     json_object('id', l.line_id, 'received_at', l.received_text, 'source', l.line_source, 'leads', [l.record])
@@ -87,7 +87,7 @@ rows_of_leads as (
     union all
     select
         a.lead_id, false, n.received_at, n.created_at, n.origin, n.email, n.phone, n.first_name, n.last_name,
-        n.external_id, n.source, n.source, n.country, n.timezone, n.attributes, n.details, n.rank
+        n.external_id, n.source as external_source, n.source, n.country, n.timezone, n.attributes, n.details, n.rank
     from ingest_assigned as a
     inner join ingest_leads as n using (rank)
 ),
@@ -115,7 +115,8 @@ with merged as (
         max(received_at) as updated_at,
         max(received_at) filter (where is_stored) as stored_updated_at,
         min_by(source, (not is_stored, seq)) as source,
-        min_by(origin, (not is_stored, seq)) as origin,
+        -- 'live' > 'import': an imported lead that comes by itself is no longer history (R24)
+        max(origin) as origin,
         max_by(country, seq) filter (where country is not null) as country,
         max_by(timezone, seq) filter (where timezone is not null) as timezone,
         max_by(email, seq) filter (where email is not null) as email,
@@ -128,11 +129,11 @@ with merged as (
         any_value(kept_external_source) as external_source,
         if(
             count(*) = 1, any_value(attributes),
-            list_reduce(list(attributes order by seq), lambda a, b: json_merge_patch(a, b))
+            list_reduce(list(attributes order by seq), lambda a, b: json_merge_patch(a, b)) -- noqa: LT01
         ) as attributes,
         if(
             count(*) = 1, any_value(details),
-            list_reduce(list(details order by seq), lambda a, b: json_merge_patch(a, b))
+            list_reduce(list(details order by seq), lambda a, b: json_merge_patch(a, b)) -- noqa: LT01
         ) as details
     from ingest_states
     group by lead_id
@@ -140,31 +141,38 @@ with merged as (
 
 shaped as (
     select
-        * replace (
-            -- The allow-list gives the order of names too, so that equal attributes are equal text.
-            json_merge_patch('{}', from_json(attributes, $attributes)) as attributes,
-            json_merge_patch(
-                details, json_object('external_source', if(external_source <> source, external_source, null))
-            ) as details
-        )
+        * exclude (attributes, details),
+        -- The allow-list gives the order of names too, so that equal attributes are equal text.
+        json_merge_patch('{}', from_json(attributes, $attributes)) as attributes,
+        json_merge_patch(
+            details, json_object('external_source', if(external_source <> source, external_source, null))
+        ) as details
     from merged
+),
+
+stored as (
+    select * from ingest_states where is_stored
 ),
 
 compared as (
     select
-        m.*, s.lead_id is not null
-        and m.created_at is not distinct from s.created_at
-        and m.country is not distinct from s.country
-        and m.timezone is not distinct from s.timezone
-        and m.email is not distinct from s.email
-        and m.phone is not distinct from s.phone
-        and m.first_name is not distinct from s.first_name
-        and m.last_name is not distinct from s.last_name
-        and m.external_id is not distinct from s.external_id
-        and m.attributes::varchar is not distinct from s.attributes::varchar
-        and m.details::varchar is not distinct from s.details::varchar as is_same
+        m.*,
+        (
+            m.is_stored
+            and m.origin is not distinct from s.origin
+            and m.created_at is not distinct from s.created_at
+            and m.country is not distinct from s.country
+            and m.timezone is not distinct from s.timezone
+            and m.email is not distinct from s.email
+            and m.phone is not distinct from s.phone
+            and m.first_name is not distinct from s.first_name
+            and m.last_name is not distinct from s.last_name
+            and m.external_id is not distinct from s.external_id
+            and cast(m.attributes as varchar) is not distinct from cast(s.attributes as varchar)
+            and cast(m.details as varchar) is not distinct from cast(s.details as varchar)
+        ) as is_same
     from shaped as m
-    left join ingest_states as s on m.lead_id = s.lead_id and s.is_stored
+    left join stored as s using (lead_id)
 )
 
 select c.* exclude (stored_updated_at), l.change_no
