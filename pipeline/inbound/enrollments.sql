@@ -25,12 +25,12 @@ typed as (
         coalesce(try_cast(p.ended_at as timestamptz), try_cast(p.enrolled_at as timestamptz)) as ended_at,
         p.end_reason, coalesce(try_cast(p.is_holdout as boolean), false) as is_holdout,
         nullif(trim(p.experiment_id), '') as experiment_id, nullif(trim(p.arm), '') as arm,
-        p.lead.email as email, p.lead.phone as phone, p.lead.external_id as external_id
+        p.lead
     from parsed
 )
 
 select
-    t.*, a.share as probability,
+    t.* exclude (lead), t.lead.email, t.lead.phone, t.lead.external_id, a.share as probability,
     case
         when t.origin <> 'import' then 'Enrollments are taken from imports only: live ones are made by a tick.'
         when t.sequence_id is null then 'The enrollment has no "sequence_id".'

@@ -28,14 +28,16 @@ fresh as (
     group by all
 ),
 
+several as (
+    select lead_id, sequence_id from fresh group by all having count(*) > 1
+),
+
 -- Only who comes in twice at once needs to be counted.
 repeated as (
     select
         target_no, row_number() over (partition by lead_id, sequence_id order by enrolled_at) as nth
     from fresh
-    semi join (
-        select lead_id, sequence_id from fresh group by all having count(*) > 1
-    ) as several using (lead_id, sequence_id)
+    semi join several using (lead_id, sequence_id)
 )
 
 select

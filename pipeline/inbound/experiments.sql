@@ -76,5 +76,6 @@ with listed as (
 )
 
 select
-    experiment_id, a.arm, a.role, try_cast(a.share as double) as share, try_cast(a.delay_seconds as bigint) as delay_seconds
+    experiment_id, a.arm, a.role, try_cast(a.share as double) as share,
+    try_cast(a.delay_seconds as bigint) as delay_seconds
 from listed;

@@ -10,7 +10,9 @@ with targets as (
 ),
 
 keyed as (
-    select * exclude (phone_digits), if(starts_with(phone_digits, '+'), phone_digits, '+' || nullif(phone_digits, '')) as phone
+    select
+        * exclude (phone_digits),
+        if(starts_with(phone_digits, '+'), phone_digits, '+' || nullif(phone_digits, '')) as phone
     from targets
 ),
 
@@ -60,7 +62,7 @@ select
         when coalesce(e.lead_id, x.lead_id, p.lead_id) is not null then null
         when k.email is null and k.external_id is null and k.phone is null
             then 'names no lead: give a send_id, message_id, email, phone or external_id.'
-        when x.is_ambiguous then 'names an external_id that several leads of other sources have: give an email or phone.'
+        when x.is_ambiguous then 'names an external_id that several leads have: give an email or phone.'
         else 'names a lead or message that is not known (yet): once it is, run `drip rejected --retry`.'
     end as problem
 from keyed as k

@@ -30,7 +30,7 @@ from pipeline.inbound.import_maps import (
 from pipeline.inbound.landing import append_lines, format_instant
 from pipeline.settings import DripError
 
-_CHUNK_ROWS = 50_000
+CHUNK_ROWS = 50_000
 _RECORDS_PER_LINE = 20
 _MAX_CELL = 16 * 1024 * 1024
 _TRUE, _FALSE = ["true", "t", "yes", "y", "1"], ["false", "f", "no", "n", "0"]
@@ -56,6 +56,16 @@ class _Progress:
     is_complete: bool = False
 
 
+@dataclass(frozen=True)
+class _Run:
+    """One file under one map."""
+
+    mapping: ImportMap
+    path: Path
+    digest: str
+    chunk_rows: int
+
+
 @dataclass
 class _Statement:
     """The mapping as one select, with the values it binds."""
@@ -71,6 +81,7 @@ def import_file(
     home: Path,
     now: datetime,
     name: str | None = None,
+    chunk_rows: int = CHUNK_ROWS,
 ) -> ImportReport:
     """Map a file's rows and land them; the next ingest takes them in as history (R24).
 
@@ -84,6 +95,7 @@ def import_file(
         home: the workspace.
         now: when the lines are received.
         name: name of the source, instead of the map's.
+        chunk_rows: rows that are mapped and landed at once.
 
     Raises:
         DripError: the map or the whole file is wrong, or the disk is full.
@@ -98,7 +110,8 @@ def import_file(
     landed = 0
     if not progress.is_complete:
         marker.parent.mkdir(parents=True, exist_ok=True)
-        landed = _land_rows(mapping, path, home, now, progress, (marker, rejects, digest))
+        run = _Run(mapping, path, digest, chunk_rows)
+        landed = _land_rows(run, home, now, progress, (marker, rejects))
         progress.is_complete = True
         _save_progress(marker, progress)
     return ImportReport(
@@ -110,19 +123,19 @@ def import_file(
 
 
 def _land_rows(
-    mapping: ImportMap,
-    path: Path,
+    run: _Run,
     home: Path,
     now: datetime,
     progress: _Progress,
-    places: tuple[Path, Path, str],
+    places: tuple[Path, Path],
 ) -> int:
-    marker, rejects, digest = places
+    mapping, digest = run.mapping, run.digest
+    marker, rejects = places
     landed = 0
     if progress.rows == 0:
         rejects.unlink(missing_ok=True)
         _land_experiment(mapping, home, now, digest)
-    for names, chunk, broken in _read_chunks(path, mapping, progress.rows):
+    for names, chunk, broken in _read_chunks(run, progress.rows):
         records, unmapped = _map_chunk(chunk, mapping, names)
         append_lines(home, "import", _lines(mapping, records, now, digest), now)
         _write_rejects(rejects, names, sorted([*broken, *unmapped]))
@@ -139,17 +152,18 @@ Fault = tuple[int, str, list[str]]
 Chunk = tuple[list[str], pl.DataFrame, list[Fault]]
 
 
-def _read_chunks(path: Path, mapping: ImportMap, skip: int) -> Iterator[Chunk]:
+def _read_chunks(run: _Run, skip: int) -> Iterator[Chunk]:
     """Yield column names, a frame of text with its row numbers, and the rows that are no rows."""
-    if path.suffix == ".parquet":
-        yield from _read_parquet(path, mapping, skip)
-    elif path.name.endswith((".csv", ".csv.gz", ".tsv", ".txt")):
-        yield from _read_csv(path, mapping, skip)
+    if run.path.suffix == ".parquet":
+        yield from _read_parquet(run, skip)
+    elif run.path.name.endswith((".csv", ".csv.gz")):
+        yield from _read_csv(run, skip)
     else:
-        raise DripError(f"{path}: only .csv, .csv.gz and .parquet files can be imported.")
+        raise DripError(f"{run.path}: only .csv, .csv.gz and .parquet files can be imported.")
 
 
-def _read_parquet(path: Path, mapping: ImportMap, skip: int) -> Iterator[Chunk]:
+def _read_parquet(run: _Run, skip: int) -> Iterator[Chunk]:
+    path, mapping = run.path, run.mapping
     with duckdb.connect() as con:
         try:
             source = con.read_parquet(str(path))
@@ -163,12 +177,13 @@ def _read_parquet(path: Path, mapping: ImportMap, skip: int) -> Iterator[Chunk]:
             ", ".join(f"cast({_quote(n)} as varchar) as {_quote(n)}" for n in names)
         )
         offset = skip
-        while not (chunk := text.limit(_CHUNK_ROWS, offset=offset).pl()).is_empty():
+        while not (chunk := text.limit(run.chunk_rows, offset=offset).pl()).is_empty():
             yield names, chunk.with_row_index(_ROW, offset + 1), []
             offset += len(chunk)
 
 
-def _read_csv(path: Path, mapping: ImportMap, skip: int) -> Iterator[Chunk]:
+def _read_csv(run: _Run, skip: int) -> Iterator[Chunk]:
+    path, mapping = run.path, run.mapping
     csv.field_size_limit(_MAX_CELL)
     with _open_text(path, mapping) as file:
         reader = (row for row in csv.reader(file, delimiter=mapping.delimiter) if row)
@@ -179,7 +194,7 @@ def _read_csv(path: Path, mapping: ImportMap, skip: int) -> Iterator[Chunk]:
                 if number <= skip:
                     continue
                 rows.append((number, row))
-                if len(rows) == _CHUNK_ROWS:
+                if len(rows) == run.chunk_rows:
                     yield _as_chunk(names, rows, mapping)
                     rows = []
             if rows:

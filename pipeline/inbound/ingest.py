@@ -7,6 +7,7 @@ enrollments do about events (`engine`, which reads the temporary table `new_even
 
 import json
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
@@ -180,9 +181,7 @@ def _read_slices(
     )
     slices: list[_Slice] = []
     left, has_more = max_bytes, False
-    for path in sorted((home / "landing").glob("*.jsonl")):
-        if path.name.startswith(JOURNAL_PREFIX):
-            continue
+    for path in _grown_segments(home, offsets):
         if left <= 0:
             has_more = True
             break
@@ -194,11 +193,22 @@ def _read_slices(
     return slices, has_more
 
 
+def _grown_segments(home: Path, offsets: Mapping[str, int]) -> list[Path]:
+    """Return the segments with new bytes, in the order of writing."""
+    grown: list[tuple[int, str, Path]] = []
+    for path in (home / "landing").glob("*.jsonl"):
+        if path.name.startswith(JOURNAL_PREFIX):
+            continue
+        with suppress(FileNotFoundError):  # sealed and deleted meanwhile
+            stat = path.stat()
+            if stat.st_size > offsets.get(path.name, 0):
+                grown.append((stat.st_mtime_ns, path.name, path))
+    return [path for _, _, path in sorted(grown)]
+
+
 def _read_slice(path: Path, start: int, limit: int) -> tuple[_Slice | None, bool]:
     """Read whole lines from an offset; also say whether the limit cut something off."""
     try:
-        if path.stat().st_size <= start:
-            return None, False
         with path.open("rb") as file:
             file.seek(start)
             data = file.read(limit)

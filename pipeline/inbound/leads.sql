@@ -25,7 +25,9 @@ trimmed as (
         nullif(trim(p.external_id), '') as external_id,
         coalesce(
             nullif(trim(p.source), ''),
-            case source when 'api' then 'API' when 'operator' then 'MANUAL' else regexp_replace(source, '^[a-z]+:', '') end
+            case source
+                when 'api' then 'API' when 'operator' then 'MANUAL' else regexp_replace(source, '^[a-z]+:', '')
+            end
         ) as source,
         nullif(upper(trim(p.country)), '') as country_text,
         nullif(trim(p.timezone), '') as zone_text,

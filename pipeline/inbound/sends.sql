@@ -6,8 +6,8 @@ with parsed as (
         r.*,
         from_json(
             r.record,
-            '{"key": "VARCHAR", "sequence_id": "VARCHAR", "step_id": "VARCHAR", "channel": "VARCHAR", "sender": "VARCHAR",
-              "variant": "VARCHAR", "handed_over_at": "VARCHAR", "message_id": "VARCHAR",
+            '{"key": "VARCHAR", "sequence_id": "VARCHAR", "step_id": "VARCHAR", "channel": "VARCHAR",
+              "sender": "VARCHAR", "variant": "VARCHAR", "handed_over_at": "VARCHAR", "message_id": "VARCHAR",
               "lead": {"email": "VARCHAR", "phone": "VARCHAR", "external_id": "VARCHAR"}}'
         ) as p
     from ingest_records as r
@@ -21,14 +21,15 @@ typed as (
         coalesce(nullif(trim(p.message_id), ''), source || ':' || coalesce(p.key, line_id || '-' || position))
             as message_id,
         nullif(trim(p.sequence_id), '') as sequence_id, nullif(trim(p.step_id), '') as step_id,
-        coalesce(nullif(trim(p.channel), ''), 'email') as channel, coalesce(nullif(trim(p.sender), ''), 'import') as sender,
+        coalesce(nullif(trim(p.channel), ''), 'email') as channel,
+        coalesce(nullif(trim(p.sender), ''), 'import') as sender,
         nullif(trim(p.variant), '') as variant, try_cast(p.handed_over_at as timestamptz) as handed_over_at,
-        p.lead.email as email, p.lead.phone as phone, p.lead.external_id as external_id
+        p.lead
     from parsed
 )
 
 select
-    *,
+    * exclude (lead), lead.email, lead.phone, lead.external_id,
     case
         when origin <> 'import' then 'Sends are taken from imports only: live ones are made by a tick.'
         when sequence_id is null then 'The send has no "sequence_id".'

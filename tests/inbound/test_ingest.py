@@ -75,7 +75,8 @@ class Workspace:
         """A live send of step 2, handed over a minute before noon."""
         before = NOW - timedelta(minutes=1)
         self.con.execute(
-            "insert into sends values (?, ?, ?, 1, 2, null, ?, 's', ?, ?, 'UTC', '2026-11-02', 'live')",
+            "insert into sends "
+            "values (?, ?, ?, 1, 2, null, ?, 's', ?, ?, 'UTC', '2026-11-02', 'live')",
             [send_id, send_id * 10, lead_id, channel, before, before],
         )
         self.con.execute(
@@ -729,11 +730,11 @@ def test_imported_history_becomes_facts_and_nothing_to_do(ws: Workspace) -> None
         ("sends", SEND | {"key": "s2", "handed_over_at": None}, "handed_over_at"),
         ("sends", SEND | {"key": "s2", "channel": "pigeon"}, "channel"),
         ("sends", SEND | {"key": "s2", "step_id": ""}, "step_id"),
-        ("sends", SEND | {"key": "s2", "sequence_id": "other"}, "no imported enrollment"),
+        ("sends", SEND | {"key": "s2", "sequence_id": "other"}, "No imported enrollment"),
         (
             "sends",
             SEND | {"key": "s2", "handed_over_at": "2025-03-01T00:00:00Z"},
-            "no imported enrollment",
+            "No imported enrollment",
         ),
         ("sends", SEND | {"key": "s2"}, "send of this step already"),
         ("sends", SEND | {"key": "s2", "lead": {}}, "names no lead"),
@@ -885,7 +886,7 @@ def test_the_lines_of_the_law_make_the_facts_they_should(
     ]
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(history=histories())
 def test_order_repetition_and_the_cut_into_ticks_change_no_fact(
     facts_in_order: dict[str, list[tuple[Any, ...]]], history: list[list[list[int]]]
