@@ -23,7 +23,7 @@ from pipeline.engine.plan import plan
 from pipeline.engine.programme import Programme, load_programme
 from pipeline.engine.reactions import JUDGED_AFTER, apply_reactions
 from pipeline.engine.settle import settle
-from pipeline.inbound.ingest import ingest
+from pipeline.inbound.ingest import MAX_BYTES, ingest
 from pipeline.ledger.locks import LockBusy, hold_lock
 from pipeline.ledger.statements import fetch_value, run_file
 from pipeline.ledger.store import open_ledger, transaction
@@ -142,7 +142,9 @@ class _Run:
 
     def _take_in(self, con: duckdb.DuckDBPyConnection, now: datetime) -> bool:
         home, report = self.settings.home, self.report
-        taken = ingest(con, home, now=now, attributes=self.workspace.attributes)
+        taken = ingest(
+            con, home, now=now, attributes=self.workspace.attributes, max_bytes=MAX_BYTES
+        )
         report.add(
             lines=taken.count_lines,
             leads=taken.count_leads,

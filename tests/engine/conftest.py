@@ -49,7 +49,9 @@ class World:
 
     def sequence(self, name: str, steps: str, head: str = "", calendar: str = ALWAYS) -> None:
         """Write a sequence that enrolls leads whose source is its name in capitals."""
-        enroll = "" if "enroll:" in head else f"enroll: {{when: \"lead.source = '{name.upper()}'\"}}\n"
+        enroll = (
+            "" if "enroll:" in head else f"enroll: {{when: \"lead.source = '{name.upper()}'\"}}\n"
+        )
         text = f"status: active\nowner: a@example.com\n{head}{enroll}{calendar}steps:\n{steps}"
         if "status:" in head:
             text = text.removeprefix("status: active\n")

@@ -12,11 +12,21 @@ from pipeline.ledger.store import create_ledger, open_ledger
 from pipeline.sequences.calendars import local_to_utc
 
 ZONES = [
-    "America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Asia/Tokyo", "America/Sao_Paulo",
-    "Africa/Casablanca", "Pacific/Apia", "America/St_Johns", "Asia/Kathmandu", "Europe/Dublin",
+    "America/New_York",
+    "Europe/Berlin",
+    "Australia/Lord_Howe",
+    "Asia/Tokyo",
+    "America/Sao_Paulo",
+    "Africa/Casablanca",
+    "Pacific/Apia",
+    "America/St_Johns",
+    "Asia/Kathmandu",
+    "Europe/Dublin",
 ]
 STEP = {
-    "zone_mode": "lead", "fallback_zone": "America/New_York", "delay_since": "previous",
+    "zone_mode": "lead",
+    "fallback_zone": "America/New_York",
+    "delay_since": "previous",
 }
 COLUMNS = "version_id, step_ix, delay_unit, delay_amount, delay_since, zone_mode, fallback_zone"
 
@@ -72,16 +82,61 @@ def con(tmp_path_factory):
 @pytest.mark.parametrize(
     ("zone", "settled", "unit", "amount", "due"),
     [
-        pytest.param("America/New_York", "2026-03-07T15:00Z", "seconds", 86400, "2026-03-08T15:00Z", id="24h"),
-        pytest.param("America/New_York", "2026-03-07T15:00Z", "days", 1, "2026-03-08T14:00Z", id="1d-spring"),
-        pytest.param("America/New_York", "2026-03-07T07:30Z", "days", 1, "2026-03-08T07:00Z", id="in-the-gap"),
-        pytest.param("America/New_York", "2026-10-31T05:30Z", "days", 1, "2026-11-01T05:30Z", id="in-the-overlap"),
-        pytest.param("Pacific/Apia", "2011-12-29T22:00Z", "days", 1, "2011-12-30T10:00Z", id="a-day-that-never-was"),
-        pytest.param("Asia/Tokyo", "2024-02-28T01:00Z", "days", 1, "2024-02-29T01:00Z", id="leap-day"),
-        pytest.param("Europe/Berlin", "2026-12-31T09:00Z", "days", 1, "2027-01-01T09:00Z", id="year-end"),
-        pytest.param("America/New_York", "2026-01-09T15:00Z", "business_days", 1, "2026-01-12T15:00Z", id="bd-friday"),
-        pytest.param("America/New_York", "2026-01-10T15:00Z", "business_days", 1, "2026-01-12T15:00Z", id="bd-saturday"),
-        pytest.param("America/New_York", "2026-01-07T15:00Z", "business_days", 12, "2026-01-23T15:00Z", id="bd-long"),
+        pytest.param(
+            "America/New_York", "2026-03-07T15:00Z", "seconds", 86400, "2026-03-08T15:00Z", id="24h"
+        ),
+        pytest.param(
+            "America/New_York", "2026-03-07T15:00Z", "days", 1, "2026-03-08T14:00Z", id="1d-spring"
+        ),
+        pytest.param(
+            "America/New_York", "2026-03-07T07:30Z", "days", 1, "2026-03-08T07:00Z", id="in-the-gap"
+        ),
+        pytest.param(
+            "America/New_York",
+            "2026-10-31T05:30Z",
+            "days",
+            1,
+            "2026-11-01T05:30Z",
+            id="in-the-overlap",
+        ),
+        pytest.param(
+            "Pacific/Apia",
+            "2011-12-29T22:00Z",
+            "days",
+            1,
+            "2011-12-30T10:00Z",
+            id="a-day-that-never-was",
+        ),
+        pytest.param(
+            "Asia/Tokyo", "2024-02-28T01:00Z", "days", 1, "2024-02-29T01:00Z", id="leap-day"
+        ),
+        pytest.param(
+            "Europe/Berlin", "2026-12-31T09:00Z", "days", 1, "2027-01-01T09:00Z", id="year-end"
+        ),
+        pytest.param(
+            "America/New_York",
+            "2026-01-09T15:00Z",
+            "business_days",
+            1,
+            "2026-01-12T15:00Z",
+            id="bd-friday",
+        ),
+        pytest.param(
+            "America/New_York",
+            "2026-01-10T15:00Z",
+            "business_days",
+            1,
+            "2026-01-12T15:00Z",
+            id="bd-saturday",
+        ),
+        pytest.param(
+            "America/New_York",
+            "2026-01-07T15:00Z",
+            "business_days",
+            12,
+            "2026-01-23T15:00Z",
+            id="bd-long",
+        ),
     ],
 )
 def test_due_times(con, zone, settled, unit, amount, due):
@@ -118,6 +173,8 @@ def test_calendar_delays_equal_the_rule_one_lead_at_a_time(con, zone, settled, u
 def test_a_delay_since_enrollment_that_has_passed_is_due_at_once(con):
     settled = datetime(2026, 1, 5, 15, tzinfo=UTC)
     enrolled = settled - timedelta(days=3)
-    assert advance_one(con, "Asia/Tokyo", settled, "seconds", 3600, "enrollment", enrolled) == settled
+    assert (
+        advance_one(con, "Asia/Tokyo", settled, "seconds", 3600, "enrollment", enrolled) == settled
+    )
     later = advance_one(con, "Asia/Tokyo", settled, "days", 5, "enrollment", enrolled)
     assert later == enrolled + timedelta(days=5)

@@ -36,7 +36,9 @@ def arms(world, experiment="subject_1"):
     ("weights", "share_of_y"),
     [
         pytest.param("", 0.5, id="equal"),
-        pytest.param("allocation: weights\n      weights: {x: 80%, y: 20%}\n      ", 0.2, id="weights"),
+        pytest.param(
+            "allocation: weights\n      weights: {x: 80%, y: 20%}\n      ", 0.2, id="weights"
+        ),
     ],
 )
 def test_arms_are_close_to_their_weights(world, weights, share_of_y):
@@ -76,7 +78,9 @@ def test_more_leads_change_nobodys_arm(world):
 
 def test_two_experiments_are_independent(world):
     sequence(world)
-    sequence(world, name="two", experiment="subject_2", head="enroll: {when: \"lead.source = 'ONE'\"}\n")
+    sequence(
+        world, name="two", experiment="subject_2", head="enroll: {when: \"lead.source = 'ONE'\"}\n"
+    )
     world.leads(400)
     world.tick()
     same = world.rows(
@@ -105,7 +109,11 @@ def test_the_held_out_group_of_the_first_contact_belongs_to_the_experiment(world
     found = arms(world)
     assert binomtest(found["(holdout)"], 500, 0.2).pvalue > 0.001
     shares = dict(world.rows("select arm, share from arms"))
-    assert shares == {"x": pytest.approx(0.4), "y": pytest.approx(0.4), "(holdout)": pytest.approx(0.2)}
+    assert shares == {
+        "x": pytest.approx(0.4),
+        "y": pytest.approx(0.4),
+        "(holdout)": pytest.approx(0.2),
+    }
 
 
 def test_after_an_applied_decision_new_leads_get_the_winner_outside_the_analysis(world):
@@ -121,7 +129,9 @@ def test_after_an_applied_decision_new_leads_get_the_winner_outside_the_analysis
         )
     world.land(leads=[{"email": f"w{i}@example.com", "source": "ONE"} for i in range(30)])
     world.tick()
-    rows = world.rows("select arm, reason, count(*) from assignments where reason = 'winner' group by all")
+    rows = world.rows(
+        "select arm, reason, count(*) from assignments where reason = 'winner' group by all"
+    )
     assert rows == [("y", "winner", 30)]
     assert sum(arms(world).values()) == 40
 

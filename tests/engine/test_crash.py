@@ -49,7 +49,7 @@ def sink():
 
 def use_smtp(world, port):
     text = (world.folder / "workspace.yml").read_text()
-    text = text.replace("<ann@example.com>\"}", "<ann@example.com>\", transport: out}", 1)
+    text = text.replace('<ann@example.com>"}', '<ann@example.com>", transport: out}', 1)
     text += (
         f"transports: {{out: {{kind: smtp, host: 127.0.0.1, port: {port}, tls: none}}, "
         "maildir: {kind: maildir}}\n"
@@ -83,14 +83,18 @@ def end_tick(child):
 def test_killed_at_twenty_random_moments_nobody_gets_a_message_twice(world, sink):
     use_smtp(world, sink.port)
     for name in ("one", "two"):
-        world.sequence(name, "  - {id: a, channel: email, subject: %s, body: templates/hello.md}\n" % name)
+        world.sequence(
+            name, "  - {id: a, channel: email, subject: %s, body: templates/hello.md}\n" % name
+        )
     seed = 20261121
     moments = random.Random(seed)
     world.leads(LEADS, source="ONE")
     kills = 0
     while kills < KILLS:
         # a fresh batch now and then keeps something to hand over
-        world.land(leads=[{"email": f"k{kills}-{i}@example.com", "source": "TWO"} for i in range(30)])
+        world.land(
+            leads=[{"email": f"k{kills}-{i}@example.com", "source": "TWO"} for i in range(30)]
+        )
         before = len(sink.taken)
         child = start_tick(world)
         deadline = time.monotonic() + 20

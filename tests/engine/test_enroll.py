@@ -14,7 +14,12 @@ def count(world):
 def test_a_rule_enrolls_the_leads_it_holds_for_and_only_once(world):
     world.sequence("one", MAIL, head="enroll: {when: \"lead.country in ('US', 'NO')\"}\n")
     world.leads(3, country="US")
-    world.land(leads=[{"email": "n@example.com", "country": "NO"}, {"email": "d@example.com", "country": "DE"}])
+    world.land(
+        leads=[
+            {"email": "n@example.com", "country": "NO"},
+            {"email": "d@example.com", "country": "DE"},
+        ]
+    )
     world.tick()
     assert count(world) == 4
     world.land(leads=[{"email": "u1@example.com", "country": "US", "first_name": "New"}])
@@ -58,9 +63,12 @@ def test_raising_the_holdout_moves_only_treated_leads_out(world):
     world.leads(300)
     world.tick()
     held = {
-        name: {lead for (lead,) in world.rows(
-            f"select lead_id from enrollments where is_holdout and sequence_id = '{name}'"
-        )}
+        name: {
+            lead
+            for (lead,) in world.rows(
+                f"select lead_id from enrollments where is_holdout and sequence_id = '{name}'"
+            )
+        }
         for name in ("one", "two")
     }
     assert binomtest(len(held["one"]), 300, 0.1).pvalue > 0.001
@@ -84,7 +92,9 @@ def test_draft_and_paused_sequences_enroll_nobody(world):
 
 def test_imported_leads_are_history_and_enter_by_no_rule(world):
     world.sequence("one", MAIL)
-    world.land(source="import:old", leads=[{"email": "o@example.com", "source": "ONE", "external_id": "1"}])
+    world.land(
+        source="import:old", leads=[{"email": "o@example.com", "source": "ONE", "external_id": "1"}]
+    )
     world.tick()
     assert count(world) == 0
     world.now += timedelta(days=1)

@@ -10,7 +10,9 @@ def step(name, rest=""):
 
 
 def outcomes(world):
-    return world.rows("select outcome, reason, count(*) from why_outcomes group by all order by all")
+    return world.rows(
+        "select outcome, reason, count(*) from why_outcomes group by all order by all"
+    )
 
 
 def test_a_step_in_its_window_goes_out_at_once(world):
@@ -106,7 +108,9 @@ def test_branches_take_no_time_and_each_lead_takes_one_path(world):
     world.leads(2)
     world.tick()
     world.now += timedelta(minutes=30)
-    world.event("clicked", send_id=2, url="https://example.com/a", agent="Mozilla/5.0 Firefox/140.0")
+    world.event(
+        "clicked", send_id=2, url="https://example.com/a", agent="Mozilla/5.0 Firefox/140.0"
+    )
     world.tick()
     world.tick(hours=0.5)
     rows = world.rows(
@@ -136,7 +140,9 @@ def test_a_held_out_lead_gets_one_ghost_and_no_message(world):
     world.leads(40)
     world.tick()
     world.tick(hours=1)
-    ghosts = world.rows("select count(*), count(distinct enrollment_id) from why where outcome = 'held_out'")
+    ghosts = world.rows(
+        "select count(*), count(distinct enrollment_id) from why where outcome = 'held_out'"
+    )
     held = world.rows("select count(*) from enrollments where is_holdout")[0][0]
     assert ghosts == [(held, held)]
     assert 8 <= held <= 32
@@ -169,7 +175,9 @@ def test_a_lead_without_an_address_is_skipped_and_the_next_channel_reaches_it(wo
     world.tick()
     assert outcomes(world) == [("skipped", "no_address", 1)]
     world.tick(hours=1)
-    assert [m["To"].addresses[0].addr_spec for m in world.mail()] == ["+15550100000@sms.example.com"]
+    assert [m["To"].addresses[0].addr_spec for m in world.mail()] == [
+        "+15550100000@sms.example.com"
+    ]
 
 
 def test_moving_the_clock_back_contacts_nobody_again(world):

@@ -55,7 +55,9 @@ def test_a_conversion_before_the_enrollment_ends_nothing(world):
     assert len(world.mail()) == 2
 
 
-def test_a_reply_known_by_address_acts_on_all_running_enrollments_and_a_threaded_one_on_its_own(world):
+def test_a_reply_known_by_address_acts_on_all_running_enrollments_and_a_threaded_one_on_its_own(
+    world,
+):
     for name in ("one", "two"):
         world.sequence(name, TWO, head="enroll: {when: \"lead.source = 'ONE'\"}\n")
     world.leads(2)
@@ -70,10 +72,16 @@ def test_a_reply_known_by_address_acts_on_all_running_enrollments_and_a_threaded
 
 
 def test_an_unsubscribe_holds_for_the_whole_workspace_on_its_channel(world):
-    world.sequence("one", TWO + '  - {id: t, after: 1h, channel: sms, text: "Hi"}\n',
-                   head="react: {unsubscribed: continue}\n")
-    world.sequence("two", "  - {id: x, after: 2h, channel: email, subject: Hi, body: templates/hello.md}\n",
-                   head="enroll: {when: \"lead.source = 'ONE'\"}\n")
+    world.sequence(
+        "one",
+        TWO + '  - {id: t, after: 1h, channel: sms, text: "Hi"}\n',
+        head="react: {unsubscribed: continue}\n",
+    )
+    world.sequence(
+        "two",
+        "  - {id: x, after: 2h, channel: email, subject: Hi, body: templates/hello.md}\n",
+        head="enroll: {when: \"lead.source = 'ONE'\"}\n",
+    )
     world.leads(1)
     world.tick()
     world.event("unsubscribed", send_id=1)

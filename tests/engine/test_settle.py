@@ -35,7 +35,10 @@ def test_a_begin_without_an_end_is_unknown_and_never_sent_again(world):
     assert not claim_without_dispatch(world).is_dispatcher
     journal(world, {"begin": 1, "attempt": 1, "at": moment(world)})
     world.tick()
-    assert world.rows("select status from send_status order by send_id") == [("unknown",), ("handed_over",)]
+    assert world.rows("select status from send_status order by send_id") == [
+        ("unknown",),
+        ("handed_over",),
+    ]
     assert len(world.mail()) == 1
     world.tick(hours=1)  # an unknown one counts as contacted: the flow goes on
     assert len(world.mail()) == 3
@@ -77,7 +80,10 @@ def test_after_the_last_attempt_it_is_refused_and_the_flow_goes_on_or_ends(world
     world.sequence("one", TWO % f", retry: {{attempts: 1, backoff: 1m, then: {then}}}")
     world.leads(1)
     claim_without_dispatch(world)
-    journal(world, {"end": 1, "attempt": 1, "at": moment(world), "status": "retry", "reason": "no connection"})
+    journal(
+        world,
+        {"end": 1, "attempt": 1, "at": moment(world), "status": "retry", "reason": "no connection"},
+    )
     world.tick()
     assert world.rows("select outcome from why_outcomes") == [("refused",)]
     world.tick(hours=1)
@@ -103,7 +109,9 @@ def test_an_event_between_claim_and_hand_over_withdraws_the_claim(world):
     world.event("unsubscribed", email="u1@example.com", key="u")
     world.tick()
     assert len(world.mail()) == 1
-    rows = world.rows("select outcome, reason from why_outcomes where outcome != 'sent' order by all")
+    rows = world.rows(
+        "select outcome, reason from why_outcomes where outcome != 'sent' order by all"
+    )
     assert rows == [("skipped", "ended"), ("skipped", "ended")] or rows == [
         ("skipped", "ended"),
         ("skipped", "unsubscribed"),

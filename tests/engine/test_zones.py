@@ -10,7 +10,9 @@ from pipeline.engine.zones import zone_periods
 YEAR = (datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))
 
 
-@pytest.mark.parametrize("zone", ["America/New_York", "Australia/Lord_Howe", "Africa/Casablanca", "UTC"])
+@pytest.mark.parametrize(
+    "zone", ["America/New_York", "Australia/Lord_Howe", "Africa/Casablanca", "UTC"]
+)
 def test_periods_are_contiguous_and_hold_one_offset(zone):
     periods = zone_periods(zone, *YEAR)
     assert (periods[0][0], periods[-1][1]) == YEAR
