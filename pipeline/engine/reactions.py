@@ -21,5 +21,12 @@ def apply_reactions(con: duckdb.DuckDBPyConnection, now: datetime) -> int:
 
     Needs the temp tables `new_events` (ingest) and `reaction` (programme).
     """
+    # Most ticks bring nothing; the look costs a tenth of the statements.
+    if not fetch_value(
+        con,
+        "select exists (from new_events) or exists (from engagement_pending where received_at <= ?)",
+        [now - JUDGED_AFTER],
+    ):
+        return 0
     run_file(con, _SQL, judged_before=now - JUDGED_AFTER)
     return int(fetch_value(con, "select count(*) from stopping"))

@@ -9,7 +9,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from pipeline.inbound.landing import append_lines, landing_line, random_id
+from pipeline.inbound.records import Lead, plain_message
 from pipeline.ledger.store import create_ledger, ledger_path
 from pipeline.settings import DripError, Settings
 
@@ -31,8 +34,9 @@ def create_workspace(
         `created`: what is new, in words.
 
     Raises:
-        DripError: the starting sequences are not part of this installation.
+        DripError: the address is none, or the starting sequences are not part of this installation.
     """
+    lead = _first_lead(email, first_name)
     created = []
     if not (settings.sequences / "workspace.yml").exists():
         if not _SHIPPED.is_dir():
@@ -40,15 +44,14 @@ def create_workspace(
                 "The starting sequences are missing from this installation. "
                 f"Write {settings.sequences / 'workspace.yml'} yourself, or clone the project."
             )
-        shutil.copytree(_SHIPPED, settings.sequences, dirs_exist_ok=True)
+        shutil.copytree(
+            _SHIPPED, settings.sequences, dirs_exist_ok=True, copy_function=_copy_if_missing
+        )
         created.append(f"{settings.sequences} with workspace.yml and sequences to start from")
     is_new = not ledger_path(settings.home).exists()
     create_ledger(settings.home)
     if is_new:
         created.append(f"{settings.home} with keys.json and an empty ledger")
-        lead = {"email": email, "source": "MANUAL"}
-        if first_name:
-            lead["first_name"] = first_name
         line = landing_line(line_id=random_id(), received_at=now, source="operator", leads=[lead])
         append_lines(settings.home, "operator", [line], now)
         created.append(f"a first lead, {email}")
@@ -57,3 +60,16 @@ def create_workspace(
         "home": str(settings.home),
         "sequences": str(settings.sequences),
     }
+
+
+def _first_lead(email: str, first_name: str | None) -> dict[str, Any]:
+    try:
+        return Lead(email=email, first_name=first_name, source="MANUAL").dump()
+    except ValidationError as error:
+        reason = plain_message(error.errors()[0]["msg"])
+        raise DripError(f"The first lead's address {email!r} {reason}.") from None
+
+
+def _copy_if_missing(source: str, target: str) -> None:
+    if not Path(target).exists():
+        shutil.copy2(source, target)

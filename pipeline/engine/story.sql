@@ -117,6 +117,31 @@ told as (
     union all by name
 
     select
+        p.resumed_at as moment,
+        7 as rank,
+        'enrollment' as topic,
+        'resumed' as what,
+        m.sequence_id as detail,
+        null as reason,
+    from enrollment_pauses as p
+    inner join mine as m on p.enrollment_id = m.enrollment_id
+    where p.resumed_at is not null
+
+    union all by name
+
+    select
+        s.lifted_at as moment,
+        7 as rank,
+        'suppression' as topic,
+        'lifted' as what,
+        coalesce(s.channel, 'every channel') as detail,
+        s.reason,
+    from suppressions as s
+    where s.lead_id = $lead_id and s.lifted_at is not null
+
+    union all by name
+
+    select
         x.ended_at as moment,
         8 as rank,
         'enrollment' as topic,
