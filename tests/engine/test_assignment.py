@@ -3,6 +3,8 @@
 import pytest
 from scipy.stats import binomtest
 
+from pipeline.ledger.store import open_ledger
+
 STEP = """  - id: a
     channel: email
     subject: Hi
@@ -117,8 +119,6 @@ def test_the_held_out_group_of_the_first_contact_belongs_to_the_experiment(world
 
 
 def test_after_an_applied_decision_new_leads_get_the_winner_outside_the_analysis(world):
-    from pipeline.ledger.store import open_ledger
-
     sequence(world)
     world.leads(10)
     world.tick()

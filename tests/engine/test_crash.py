@@ -18,6 +18,7 @@ from pipeline.settings import Settings
 CONCURRENCY = 5
 KILLS = 20
 LEADS = 120
+MAIL = "  - {{id: a, channel: email, subject: {}, body: templates/hello.md}}\n"
 MONDAY = datetime(2026, 1, 5, 15, 0, tzinfo=UTC)
 
 
@@ -83,9 +84,7 @@ def end_tick(child):
 def test_killed_at_twenty_random_moments_nobody_gets_a_message_twice(world, sink):
     use_smtp(world, sink.port)
     for name in ("one", "two"):
-        world.sequence(
-            name, "  - {id: a, channel: email, subject: %s, body: templates/hello.md}\n" % name
-        )
+        world.sequence(name, MAIL.format(name))
     seed = 20261121
     moments = random.Random(seed)
     world.leads(LEADS, source="ONE")

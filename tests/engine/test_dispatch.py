@@ -12,12 +12,11 @@ MAIL = "  - {id: a, channel: email, subject: Hi, body: templates/hello.md}\n"
 
 
 def journal_of(world):
-    lines = [
+    return [
         json.loads(line)
         for path in sorted((world.home / "landing").glob("journal-*"))
         for line in path.read_text().splitlines()
     ]
-    return lines
 
 
 def test_every_end_has_its_begin_before_it(world):

@@ -21,7 +21,7 @@ def test_a_step_in_its_window_goes_out_at_once(world):
     report = world.tick()
     assert report.counts["handed_over"] == 3
     assert outcomes(world) == [("sent", None, 3)]
-    assert [m["To"].addresses[0].addr_spec for m in world.mail()] != []
+    assert {m["To"].addresses[0].domain for m in world.mail()} == {"example.com"}
 
 
 def test_outside_its_window_a_step_is_postponed_to_the_opening_in_the_leads_zone(world):
@@ -51,7 +51,7 @@ def test_a_step_that_downtime_made_late_is_skipped_and_the_flow_goes_on(world):
     world.tick(days=2)  # nobody ticked for two days: b is 47 h late, by default 24 h are too many
     assert ("skipped", "late", 1) in outcomes(world)
     world.tick(hours=1)
-    assert [m["Message-ID"] for m in world.mail()] and len(world.mail()) == 2
+    assert len(world.mail()) == 2
 
 
 def test_late_then_send_sends_all_the_same(world):

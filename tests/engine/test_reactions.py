@@ -4,6 +4,8 @@ from datetime import timedelta
 
 import pytest
 
+from pipeline.engine.pauses import resume_enrollment
+
 TWO = (
     "  - {id: a, channel: email, subject: Hi, body: templates/hello.md}\n"
     "  - {id: b, after: 1h, channel: email, subject: Hi, body: templates/hello.md}\n"
@@ -107,8 +109,6 @@ def test_subscribing_again_lifts_an_unsubscribe_but_no_complaint(world):
 
 
 def test_a_pause_waits_for_a_person_and_due_times_move(world):
-    from pipeline.engine.pauses import resume_enrollment
-
     world.sequence("one", TWO, head="react: {replied: pause}\n")
     world.leads(1)
     world.tick()

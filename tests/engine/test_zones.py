@@ -1,6 +1,7 @@
 """Periods of constant offset cover time without gaps and agree with the zone's own offset."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -16,7 +17,7 @@ YEAR = (datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))
 def test_periods_are_contiguous_and_hold_one_offset(zone):
     periods = zone_periods(zone, *YEAR)
     assert (periods[0][0], periods[-1][1]) == YEAR
-    for (_, end, offset), (start, _, following) in zip(periods, periods[1:], strict=False):
+    for (_, end, offset), (start, _, following) in pairwise(periods):
         assert end == start
         assert offset != following
     for start, end, offset in periods:
