@@ -44,7 +44,7 @@ select
         when t.status not in ('completed', 'converted', 'exited') then '"status" is completed, converted or exited.'
         when (t.experiment_id is null) <> (t.arm is null) then '"experiment_id" and "arm" go together.'
         when t.experiment_id is not null and a.arm is null
-            then 'The experiment or its arm is not known (yet): once it is, run `drip rejected --retry`.'
+            then 'The experiment or its arm is not known (yet): once it is, run `drip ingest --rejected`.'
     end as reason,
     row_number() over (order by t.received_at, t.line_id, t.position, t.record) as target_no
 from typed as t

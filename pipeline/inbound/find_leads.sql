@@ -63,7 +63,7 @@ select
         when k.email is null and k.external_id is null and k.phone is null
             then 'names no lead: give a send_id, message_id, email, phone or external_id.'
         when x.is_ambiguous then 'names an external_id that several leads have: give an email or phone.'
-        else 'names a lead or message that is not known (yet): once it is, run `drip rejected --retry`.'
+        else 'names a lead or message that is not known (yet): once it is, run `drip ingest --rejected`.'
     end as problem
 from keyed as k
 left join by_email as e using (target_no)

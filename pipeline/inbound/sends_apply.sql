@@ -66,7 +66,7 @@ with numbered as (
             when p.reason is not null then p.reason
             when p.problem is not null then 'The send ' || p.problem
             when p.enrollment_id is null
-                then 'No imported enrollment of the lead was open then: import it, then run `drip rejected --retry`.'
+                then 'No imported enrollment of the lead was open then: import it, then run `drip ingest --rejected`.'
             when p.nth_of_step > 1 or s.send_id is not null
                 then 'The enrollment has a send of this step already: give a repetition a step_id of its own.'
         end as final_reason
