@@ -34,6 +34,11 @@ out = Console()
 err = Console(stderr=True)
 _state: dict[str, Settings] = {}
 
+# What a shell reports for a command that Ctrl-C has ended.
+_INTERRUPTED = 130
+# A column of a table needs as many characters to be read.
+_NARROWEST = 9
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 MapFile = Annotated[Path, typer.Option("--map", help="The map: which column is what (YAML).")]
 SourceName = Annotated[
@@ -42,34 +47,52 @@ SourceName = Annotated[
 
 
 def main() -> None:
-    """Run the command; a DripError becomes one clear message and exit code 1."""
+    """Run the command; whatever a person can mend becomes one clear message and exit code 1."""
     debug = False
     try:
-        settings = load_settings()
-        debug = settings.debug
-        app(standalone_mode=False)
-    except DripError as error:
-        if debug:
-            raise
-        err.print(f"[bold red]✗[/] {escape(str(error))}", highlight=False)
-        sys.exit(1)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
-    except typer.Abort:
-        err.print("Stopped.")
-        sys.exit(130)
+        debug = load_settings().debug
+        code = app(standalone_mode=False)
     except Exception as error:
-        if _is_usage(error):
-            error.show()  # type: ignore[attr-defined]
-            sys.exit(2)
-        if debug:
-            raise
-        err.print(
-            f"[bold red]✗[/] {type(error).__name__}: {escape(str(error))}\n"
-            "This is a defect of Driplab. Run it again with DRIP_DEBUG=1 to see where.",
-            highlight=False,
+        code = _tell(error, debug=debug)
+    if code == _INTERRUPTED:
+        _complain("Stopped.")
+    sys.exit(code)
+
+
+def _tell(error: Exception, *, debug: bool) -> int:
+    """Print what went wrong and return the exit code; raise it again for who asked to debug."""
+    if _is_usage(error):
+        error.show()  # type: ignore[attr-defined]
+        return 2
+    if isinstance(error, typer.Abort):
+        return _INTERRUPTED
+    if debug:
+        raise error
+    if isinstance(error, DripError):
+        _complain(f"[bold red]✗[/] {escape(str(error))}")
+        return 1
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        _complain(
+            f"[bold red]✗[/] {escape(place)}{escape(error.strerror or str(error))}. See that the "
+            "path exists, that you may read and write it, and that the disk has room; then run "
+            "the command again."
         )
-        sys.exit(70)
+        return 1
+    _complain(
+        f"[bold red]✗[/] {type(error).__name__}: {escape(str(error))}\n"
+        "This is a defect of Driplab. Run it again with DRIP_DEBUG=1 to see where."
+    )
+    return 70
+
+
+def _complain(text: str) -> None:
+    # Not cut into lines at the terminal's width: a path or a command stays whole for copying.
+    err.print(text, highlight=False, soft_wrap=True)
+
+
+def _say(text: str) -> None:
+    out.print(text, highlight=False, soft_wrap=True)
 
 
 def _is_usage(error: Exception) -> bool:
@@ -104,10 +127,23 @@ def _plain(value: object) -> object:
 def _table(title: str, columns: list[str], rows: list[list[Any]]) -> None:
     table = Table(title=title, title_justify="left", header_style="bold")
     for name in columns:
-        table.add_column(name)
+        table.add_column(escape(name), overflow="fold")
     for row in rows:
         table.add_row(*("" if cell is None else escape(_cell(cell)) for cell in row))
-    out.print(table)
+    if table.columns and len(columns) * _NARROWEST > out.width:
+        _records(title, columns, rows)
+    else:
+        out.print(table)
+
+
+def _records(title: str, columns: list[str], rows: list[list[Any]]) -> None:
+    """Print each row as a list of its cells: more columns than the terminal has room for."""
+    width = max(map(len, columns))
+    _say(title)
+    for row in rows:
+        _say("")
+        for name, cell in zip(columns, row, strict=True):
+            _say(f"{escape(name):{width}}  {'' if cell is None else escape(_cell(cell))}".rstrip())
 
 
 def _cell(value: object) -> str:
@@ -132,8 +168,8 @@ def init(
         _print_json(made)
         return
     for line in made["created"]:
-        out.print(f"  created {line}", highlight=False)
-    out.print("Next: [bold]drip check[/], then [bold]drip tick[/], then open the mail it names.")
+        _say(f"  created {escape(line)}")
+    _say("Next: [bold]drip check[/], then [bold]drip tick[/], then open the mail it names.")
 
 
 @app.command()
@@ -148,10 +184,9 @@ def check(as_json: AsJson = False) -> None:
     else:
         for problem in problems:
             color = "red" if problem.severity == "error" else "yellow"
-            out.print(f"[{color}]{problem.severity}[/] {escape(str(problem))}", highlight=False)
-        out.print(
-            f"{_settings().sequences}: {len(errors)} errors, {len(problems) - len(errors)} warnings"
-        )
+            _say(f"[{color}]{problem.severity}[/] {escape(str(problem))}")
+        folder, count_warnings = escape(str(_settings().sequences)), len(problems) - len(errors)
+        _say(f"{folder}: {len(errors)} errors, {count_warnings} warnings")
     if errors:
         raise typer.Exit(1)
 
@@ -172,12 +207,12 @@ def preview(
         _print_json(found)
         return
     for name, value in found["headers"]:
-        out.print(f"[bold]{escape(name)}[/]: {escape(value)}", highlight=False)
-    out.print()
-    out.print(escape(found["text"]), highlight=False)
+        _say(f"[bold]{escape(name)}[/]: {escape(value)}")
+    _say("")
+    _say(escape(found["text"]))
     for warning in found["warnings"]:
-        out.print(f"[yellow]warning[/] {escape(warning)}", highlight=False)
-    out.print(f"Page: {found['page']}", highlight=False)
+        _say(f"[yellow]warning[/] {escape(warning)}")
+    _say(f"Page: {escape(found['page'])}")
 
 
 @app.command()
@@ -202,7 +237,7 @@ def tick(
                 return
             time.sleep(every)
     except KeyboardInterrupt:
-        err.print("Stopped. Nothing is lost: the next tick goes on where this one ended.")
+        _complain("Stopped. Nothing is lost: the next tick goes on where this one ended.")
 
 
 def _read_moment(text: str | None) -> datetime | None:
@@ -225,18 +260,18 @@ def _show_tick(report: Any, as_json: bool) -> None:
         _print_json({**vars(report), "newest_mail": newest})
         return
     counts = ", ".join(f"{name} {count}" for name, count in report.counts.items())
-    out.print(f"tick: {counts or 'nothing due'}", highlight=False)
+    _say(f"tick: {counts or 'nothing due'}")
     if report.is_stopped:
-        out.print(
-            f"[yellow]{home / 'STOP'} exists: nothing is planned or handed over. "
+        _say(
+            f"[yellow]{escape(str(home / 'STOP'))} exists: nothing is planned or handed over. "
             "Remove it to go on.[/]"
         )
     if not report.is_dispatcher:
-        out.print("Another dispatcher is running; the hand-over is left to it.")
+        _say("Another dispatcher is running; the hand-over is left to it.")
     if newest:
-        out.print(f"mail: {newest}", highlight=False)
+        _say(f"mail: {escape(newest)}")
     if report.next_at:
-        out.print(f"next: {_cell(report.next_at)} UTC", highlight=False)
+        _say(f"next: {_cell(report.next_at)} UTC")
 
 
 @app.command()
@@ -259,9 +294,9 @@ def status(as_json: AsJson = False) -> None:
         [[found["planned"], *found["outcomes"].values()]],
     )
     for name in ("leads", "waiting", "rejected", "next_due_at", "last_tick_at", "last_refresh_at"):
-        out.print(f"{name.replace('_', ' ')}: {_cell(found[name])}", highlight=False)
+        _say(f"{name.replace('_', ' ')}: {_cell(found[name])}")
     if found["is_stopped"]:
-        out.print("[yellow]STOP is in force: nothing is planned or handed over.[/]")
+        _say("[yellow]STOP is in force: nothing is planned or handed over.[/]")
 
 
 _ENROLLMENT = ["active", "paused", "completed", "converted", "exited"]
@@ -289,7 +324,7 @@ def resume(enrollment_id: int, as_json: AsJson = False) -> None:
     if as_json:
         _print_json({"enrollment_id": enrollment_id, "due_at": due_at})
         return
-    out.print(f"Enrollment {enrollment_id} goes on; next step {_cell(due_at)} UTC.")
+    _say(f"Enrollment {enrollment_id} goes on; next step {_cell(due_at)} UTC.")
 
 
 @app.command()
@@ -304,7 +339,7 @@ def ingest(
     if as_json:
         _print_json(found)
         return
-    out.print(", ".join(f"{k} {v}" for k, v in found["counts"].items()) or "nothing new")
+    _say(", ".join(f"{k} {v}" for k, v in found["counts"].items()) or "nothing new")
     if found["rejected"]:
         _table(
             "Rejected",
@@ -320,13 +355,10 @@ def _import(kind: str, file: Path, map_file: Path, name: str | None, as_json: bo
     if as_json:
         _print_json(vars(report))
         return
-    out.print(
-        f"{kind}: {report.read} rows read, {report.landed} landed, {report.rejected} rejected",
-        highlight=False,
-    )
+    _say(f"{kind}: {report.read} rows read, {report.landed} landed, {report.rejected} rejected")
     if report.rejected:
-        out.print(f"Rejected rows with reasons: {report.rejects_path}", highlight=False)
-    out.print("They enter the ledger with the next [bold]drip tick[/] or [bold]drip ingest[/].")
+        _say(f"Rejected rows with reasons: {escape(str(report.rejects_path))}")
+    _say("They enter the ledger with the next [bold]drip tick[/] or [bold]drip ingest[/].")
 
 
 @import_app.command("leads")
@@ -368,14 +400,27 @@ def refresh(
 ) -> None:
     """Build, audit and publish the warehouse anew, and take today's look at the experiments."""
     from pipeline.analysis.refresh import refresh as run_refresh
+    from pipeline.sequences.compile import load_workspace
 
-    with err.status("copy, build, analyse, audit, publish …"):
-        report = run_refresh(_settings(), _read_moment(now) or utc_now())
+    settings, moment = _settings(), _read_moment(now) or utc_now()
+    workspace = load_workspace(settings.sequences)
+    with err.status("refresh …") as shown:
+        report = run_refresh(
+            settings.home,
+            settings,
+            moment,
+            workspace=workspace,
+            progress=lambda step: shown.update(f"{step} …"),
+        )
     if as_json:
         _print_json(vars(report))
         return
-    for name, value in vars(report).items():
-        out.print(f"{name.replace('_', ' ')}: {_cell(value)}", highlight=False)
+    for warning in report.warnings:
+        _say(f"[yellow]warning[/] {escape(warning)}")
+    seconds = ", ".join(f"{step} {took:.1f}" for step, took in report.seconds.items())
+    _say(f"refresh: {report.count_checks} checks passed, {report.count_looks} new looks")
+    _say(f"seconds: {seconds}")
+    _say(f"warehouse: {escape(str(report.published))}, as of {_cell(report.refreshed_at)} UTC")
 
 
 @app.command()
@@ -403,7 +448,7 @@ def report(as_json: AsJson = False) -> None:
     if as_json:
         _print_json({"path": path})
         return
-    out.print(f"review: {path}", highlight=False)
+    _say(f"review: {escape(str(path))}")
 
 
 @app.command()
@@ -449,11 +494,11 @@ def demo(
         ["what", "found", "truth"],
         [list(row) for row in found.findings],
     )
-    home = found.settings.home
-    out.print(f"warehouse: {home / 'warehouse.duckdb'}", highlight=False)
-    out.print(f"review: {review}", highlight=False)
-    out.print(f"look around: drip --home {home} query 'from marts.funnel_steps'", highlight=False)
-    out.print(f"took {seconds:.0f} s", highlight=False)
+    home = escape(str(found.settings.home))
+    _say(f"warehouse: {home}/warehouse.duckdb")
+    _say(f"review: {escape(str(review))}")
+    _say(f"look around: drip --home {home} query 'from marts.funnel_steps'")
+    _say(f"took {seconds:.0f} s")
 
 
 @app.command()
@@ -463,7 +508,7 @@ def inbound() -> None:
     from pipeline.sequences.compile import load_workspace
 
     settings = _settings()
-    err.print(f"inbound server on http://{settings.host}:{settings.port}", highlight=False)
+    _complain(f"inbound server on http://{settings.host}:{settings.port}")
     serve(settings, workspace_name=load_workspace(settings.sequences).name)
 
 
@@ -472,7 +517,7 @@ def up() -> None:
     """Start the Dagster UI, the inbound server and the notebooks together; Ctrl-C stops them."""
     from pipeline.defs.up import run_all
 
-    run_all(_settings(), echo=lambda text: err.print(text, highlight=False))
+    run_all(_settings(), echo=lambda text: _complain(escape(text)))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,10 @@ def tell_story(settings: Settings, who: str) -> list[dict[str, Any]]:
     """
     with open_ledger(settings.home, read_only=True) as con:
         lead_id = find_lead(con, who)
-        return con.sql(_SQL.read_text(), params={"lead_id": lead_id}).pl().to_dicts()
+        rows: list[dict[str, Any]] = (
+            con.sql(_SQL.read_text(), params={"lead_id": lead_id}).pl().to_dicts()
+        )
+    return rows
 
 
 def find_lead(con: duckdb.DuckDBPyConnection, who: str) -> int:

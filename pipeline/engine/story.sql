@@ -3,7 +3,7 @@ with steps_named as (
         s.version_id,
         s.step_ix,
         v.sequence_id,
-        s.step_id,
+        s.step_id
     from steps as s
     inner join sequence_versions as v on s.version_id = v.version_id
 ),
@@ -11,7 +11,7 @@ with steps_named as (
 mine as (
     select
         enrollment_id,
-        sequence_id,
+        sequence_id
     from enrollments
     where lead_id = $lead_id
 ),
@@ -23,7 +23,7 @@ told as (
         'lead' as topic,
         'created' as what,
         source as detail,
-        null as reason,
+        null as reason
     from leads
     where lead_id = $lead_id
 
@@ -35,7 +35,7 @@ told as (
         'enrollment' as topic,
         if(is_holdout, 'enrolled as holdout', 'enrolled') as what,
         sequence_id as detail,
-        enrolled_by as reason,
+        enrolled_by as reason
     from enrollments
     where lead_id = $lead_id
 
@@ -47,7 +47,7 @@ told as (
         'experiment' as topic,
         'assigned to ' || a.arm as what,
         a.experiment_id as detail,
-        a.reason,
+        a.reason
     from assignments as a
     where a.unit_id = $lead_id
 
@@ -59,7 +59,7 @@ told as (
         'step' as topic,
         if(w.outcome in ('sent', 'refused', 'unknown', 'in_flight'), 'claimed', w.outcome) as what,
         n.sequence_id || '/' || n.step_id as detail,
-        coalesce(w.reason, '') || coalesce(' until ' || strftime(w.until_at, '%Y-%m-%d %H:%M UTC'), '') as reason,
+        coalesce(w.reason, '') || coalesce(' until ' || strftime(w.until_at, '%Y-%m-%d %H:%M UTC'), '') as reason
     from why_outcomes as w
     semi join mine as m on w.enrollment_id = m.enrollment_id
     left join steps_named as n on w.version_id = n.version_id and w.step_ix = n.step_ix
@@ -72,7 +72,7 @@ told as (
         'send' as topic,
         o.status as what,
         n.sequence_id || '/' || n.step_id || ' by ' || d.channel || coalesce(' (' || d.variant || ')', '') as detail,
-        o.reason,
+        o.reason
     from send_outcomes as o
     inner join sends as d on o.send_id = d.send_id
     left join steps_named as n on d.version_id = n.version_id and d.step_ix = n.step_ix
@@ -86,7 +86,7 @@ told as (
         'event' as topic,
         e.kind || coalesce(' ' || e.name, '') as what,
         coalesce(e.url, e.value || ' ' || e.currency, e.source) as detail,
-        e.verdict as reason,
+        e.verdict as reason
     from events as e
     where e.lead_id = $lead_id
 
@@ -98,7 +98,7 @@ told as (
         'suppression' as topic,
         'suppressed' as what,
         coalesce(s.channel, 'every channel') as detail,
-        s.reason,
+        s.reason
     from suppressions as s
     where s.lead_id = $lead_id
 
@@ -110,7 +110,7 @@ told as (
         'enrollment' as topic,
         'paused' as what,
         m.sequence_id as detail,
-        p.reason,
+        p.reason
     from enrollment_pauses as p
     inner join mine as m on p.enrollment_id = m.enrollment_id
 
@@ -122,7 +122,7 @@ told as (
         'enrollment' as topic,
         'resumed' as what,
         m.sequence_id as detail,
-        null as reason,
+        null as reason
     from enrollment_pauses as p
     inner join mine as m on p.enrollment_id = m.enrollment_id
     where p.resumed_at is not null
@@ -135,7 +135,7 @@ told as (
         'suppression' as topic,
         'lifted' as what,
         coalesce(s.channel, 'every channel') as detail,
-        s.reason,
+        s.reason
     from suppressions as s
     where s.lead_id = $lead_id and s.lifted_at is not null
 
@@ -147,7 +147,7 @@ told as (
         'enrollment' as topic,
         x.status as what,
         m.sequence_id as detail,
-        x.reason,
+        x.reason
     from enrollment_ends as x
     inner join mine as m on x.enrollment_id = m.enrollment_id
 )
@@ -157,6 +157,6 @@ select
     topic,
     what,
     detail,
-    reason,
+    reason
 from told
 order by moment, rank

@@ -7,7 +7,6 @@ dispatch). Not DuckDB's own lock: a process drops that one by closing any descri
 
 import fcntl
 import os
-import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,8 +67,8 @@ def _wait(descriptor: int, path: Path, timeout: float) -> None:
             waited = time.monotonic() - start
             if waited >= timeout:
                 raise LockBusy(path, read_holder(path), waited) from None
-            # Jitter keeps two waiters from waking in step.
-            time.sleep(delay * (0.5 + random.random() / 2))  # noqa: S311
+            # Short at first: most holders are done within milliseconds. Then less often.
+            time.sleep(min(delay, max(timeout - waited, 0.0)))
             delay = min(delay * 1.6, 0.05)
         else:
             return

@@ -7,8 +7,9 @@ Does not: statements about leads, sends or events (`inbound.ingest`, `engine`).
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
@@ -17,6 +18,7 @@ from pipeline.ledger.locks import LockBusy, hold_lock
 from pipeline.settings import DripError, create_keys
 
 SCHEMA_VERSION = "1"
+_STRANGER_PAUSE = 0.05
 _SCHEMA = Path(__file__).with_name("schema.sql")
 
 
@@ -26,6 +28,21 @@ class LedgerBusy(LockBusy):
 
 class LedgerBroken(DripError):
     """The ledger's file cannot be read as a ledger."""
+
+
+class LedgerFull(DripError):
+    """The disk has no room for what was to be written; the transaction is undone."""
+
+
+# DuckDB's words for a file that is not what it wrote.
+_DAMAGE = (
+    "Corrupt database",
+    "Could not read enough bytes",
+    "has been invalidated",
+    "not a valid DuckDB",
+    "replaying WAL",
+)
+_FULL = ("No space left", "File too large", "Disk quota exceeded")
 
 
 def ledger_path(home: Path) -> Path:
@@ -72,13 +89,15 @@ def open_ledger(
 
     Raises:
         LockBusy: still held after the timeout; the message names the holder's pid.
-        LedgerBroken: the file is missing, no DuckDB file, or of another schema.
+        LedgerBroken: the file is missing, damaged, no DuckDB file, or of another schema.
+        LedgerFull: the disk is full; also raised out of the block.
     """
     path = ledger_path(home)
     if not path.exists():
         raise LedgerBroken(f"{path} does not exist. Run `drip init` to create the workspace.")
+    until = time.monotonic() + timeout
     with hold_lock(home / "ledger.lock", timeout):
-        con = _connect(path, read_only=read_only)
+        con = _connect(path, until, timeout, read_only=read_only)
         try:
             # temp files stay inside the home; UTC everywhere (not settable at connect in 2.0)
             con.execute("set TimeZone = 'UTC'")
@@ -87,33 +106,61 @@ def open_ledger(
                 con.execute("set wal_autocheckpoint = '1GB'")
             _check_schema(con, path)
             yield con
+        except duckdb.Error as error:
+            explained = _explain(path, error)
+            if explained is None:
+                raise
+            raise explained from error
         finally:
             con.close()
 
 
-def _connect(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
-    try:
-        return duckdb.connect(str(path), read_only=read_only)
-    except duckdb.IOException as error:
-        text = str(error)
-        if "Could not set lock" in text:
-            pid = re.search(r"\(PID (\d+)\)", text)
-            raise LedgerBusy(path, int(pid[1]) if pid else None, 0.0) from None
-        raise LedgerBroken(
-            f"{path} is damaged: {text.splitlines()[0]} Move it away together with "
+def _connect(
+    path: Path, until: float, timeout: float, *, read_only: bool
+) -> duckdb.DuckDBPyConnection:
+    """Connect, waiting for a stranger (the DuckDB shell, say) that knows nothing of our lock."""
+    while True:
+        try:
+            return duckdb.connect(str(path), read_only=read_only)
+        except duckdb.Error as error:
+            holder = re.search(r"Could not set lock.*?(?:\(PID (\d+)\)|$)", str(error), re.DOTALL)
+            if holder is None:
+                raise _explain(path, error) or LedgerBroken(
+                    f"{path} cannot be opened: {_first_line(error)}"
+                ) from None
+            if time.monotonic() >= until:
+                raise LedgerBusy(path, int(holder[1]) if holder[1] else None, timeout) from None
+            time.sleep(_STRANGER_PAUSE)
+
+
+def _explain(path: Path, error: duckdb.Error) -> DripError | None:
+    """Return what a person can do about a damaged file or a full disk; None for other errors."""
+    text = str(error)
+    if any(words in text for words in _FULL):
+        return LedgerFull(
+            f"{path} cannot be written ({_first_line(error)}). Nothing of this step was kept and "
+            "nothing is lost; free space on the disk, then run it again."
+        )
+    if any(words in text for words in _DAMAGE):
+        return LedgerBroken(
+            f"{path} is damaged ({_first_line(error)}). Move it away together with "
             f"{path.name}.wal, restore both from a backup, then run `drip tick`: "
             "landing is read again from the backup's offsets."
-        ) from None
-    except duckdb.Error as error:
-        raise LedgerBroken(f"{path} cannot be opened: {str(error).splitlines()[0]}") from None
+        )
+    return None
+
+
+def _first_line(error: duckdb.Error) -> str:
+    return str(error).splitlines()[0].rstrip("!.")
 
 
 def _check_schema(con: duckdb.DuckDBPyConnection, path: Path) -> None:
     try:
         rows = con.execute("select value from meta where key = 'schema_version'").fetchall()
-    except duckdb.Error as error:
+    except duckdb.CatalogException:
         raise LedgerBroken(
-            f"{path} is not a ledger ({str(error).splitlines()[0]}). Restore it from a backup."
+            f"{path} is a DuckDB file, but no ledger: it has no table `meta`. Move it away and "
+            "restore the ledger from a backup, or point DRIP_HOME to the right folder."
         ) from None
     found = rows[0][0] if rows else "none"
     if found != SCHEMA_VERSION:
@@ -130,7 +177,9 @@ def transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        con.execute("rollback")
+        # A damaged file has already ended the transaction; its own error is the one to tell.
+        with suppress(duckdb.Error):
+            con.execute("rollback")
         raise
     con.execute("commit")
 
