@@ -6,6 +6,7 @@ file (`audit`), making it public (`publish`).
 
 import json
 import warnings
+from contextlib import suppress
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -106,12 +107,23 @@ def run_dbt(home: Path, settings: Settings) -> None:
         # dbt's and its libraries' own deprecations are not ours to mend.
         warnings.simplefilter("ignore")
         result = dbtRunner().invoke([*quiet, *dbt_arguments(home, settings)])
+        _close_dbt()
     if isinstance(result.exception, KeyboardInterrupt | SystemExit):
         raise result.exception
     if result.exception is not None:
         raise DripError(
             f"dbt stopped: {result.exception} Look into {home / 'dbt' / 'logs' / 'dbt.log'}."
         )
+
+
+def _close_dbt() -> None:
+    """Close the file that dbt holds open: once per run instead of once per model and test."""
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager  # noqa: PLC0415
+
+    # Without an environment dbt never came to connect.
+    with suppress(Exception):
+        DuckDBConnectionManager.env().close()  # type: ignore[no-untyped-call]
+    DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
 
 
 def check_results(home: Path) -> RunResults:
