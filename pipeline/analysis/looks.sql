@@ -1,5 +1,6 @@
 -- Appends the day's look of every experiment, once per experiment and workspace day (rules.md R15).
--- A winner is applied once: the engine obeys the row that says so.
+-- A winner is applied once, and only after a full week of assignment, so that it has met every weekday
+-- (statistics 2.2); the engine obeys the row that says so.
 insert into looks by name
 select
     d.experiment_id,
@@ -11,7 +12,7 @@ select
     d.evidence,
     case
         when
-            d.is_auto and d.state = 'winner'
+            d.is_auto and d.state = 'winner' and coalesce((d.evidence ->> 'has_full_week')::boolean, false)
             and d.experiment_id not in (select l.experiment_id from looks as l where l.applied_at is not null)
             then $now
     end as applied_at

@@ -142,21 +142,22 @@ DECISIONS = """
 create schema analysis;
 create table analysis.experiment_decisions as
 select 'auto' as experiment_id, date '{day}' as looked_on, '{state}' as state, 'b' as winner,
-    'why' as reason, json('{{}}') as evidence, true as is_auto
+    'why' as reason, json('{{"has_full_week": {full}}}') as evidence, true as is_auto
 union all
 select 'by_hand', date '{day}', '{state}', 'b', 'why', json('{{}}'), false;
 """
 
 
-def publish_decisions(home: Path, day: str, state: str) -> None:
+def publish_decisions(home: Path, day: str, state: str, *, full: bool) -> None:
     (home / "warehouse.duckdb").unlink(missing_ok=True)
     with duckdb.connect(str(home / "warehouse.duckdb")) as con:
-        con.execute(DECISIONS.format(day=day, state=state))
+        con.execute(DECISIONS.format(day=day, state=state, full=str(full).lower()))
 
 
-def test_a_winner_is_applied_once_and_only_where_the_file_says_auto(home: Path) -> None:
-    for day, state in ((1, "running"), (2, "winner"), (3, "winner")):
-        publish_decisions(home, f"2026-04-0{day}", state)
+def test_a_winner_is_applied_once_after_a_full_week_where_the_file_says_auto(home: Path) -> None:
+    days = ((1, "running", True), (2, "winner", False), (3, "winner", True), (4, "winner", True))
+    for day, state, full in days:
+        publish_decisions(home, f"2026-04-0{day}", state, full=full)
         now = datetime(2026, 4, day, 12, tzinfo=UTC)
         assert record_looks(home, now) == 2
         assert record_looks(home, now + timedelta(hours=1)) == 0
@@ -165,9 +166,11 @@ def test_a_winner_is_applied_once_and_only_where_the_file_says_auto(home: Path) 
         "select experiment_id, looked_on::varchar, applied_at is not null from looks order by all",
     ) == [
         ("auto", "2026-04-01", False),
-        ("auto", "2026-04-02", True),
-        ("auto", "2026-04-03", False),
+        ("auto", "2026-04-02", False),
+        ("auto", "2026-04-03", True),
+        ("auto", "2026-04-04", False),
         ("by_hand", "2026-04-01", False),
         ("by_hand", "2026-04-02", False),
         ("by_hand", "2026-04-03", False),
+        ("by_hand", "2026-04-04", False),
     ]
