@@ -8,6 +8,7 @@ import base64
 import json
 import os
 import secrets
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,6 +55,29 @@ def load_settings(**overrides: object) -> Settings:
         raise DripError(
             f"The setting DRIP_{name} cannot be {first['input']!r}: {first['msg']}. Correct it."
         ) from None
+
+
+def child_environment(settings: Settings, **extra: str) -> dict[str, str]:
+    """Return the environment for a child process: ours, these settings, `extra` on top.
+
+    Folders become absolute, the commands of this installation come first on the PATH, and nothing
+    that a child runs reports home.
+    """
+    environment = dict(os.environ)
+    for name in Settings.model_fields:
+        value = getattr(settings, name)
+        environment[f"DRIP_{name.upper()}"] = str(
+            value.resolve() if isinstance(value, Path) else value
+        )
+    # Not resolved: the python of a virtual environment is a link, its commands stand beside it.
+    path = [str(Path(sys.executable).parent), *filter(None, [environment.get("PATH")])]
+    environment |= {
+        "PATH": os.pathsep.join(path),
+        "DO_NOT_TRACK": "1",
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    }
+    return environment | extra
 
 
 def utc_now() -> datetime:

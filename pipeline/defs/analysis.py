@@ -1,0 +1,60 @@
+"""The analysis tables as assets.
+
+Belongs here: which marts each reads, what Dagster shows of it. Does not: statistics and writing the
+tables (`analysis`).
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from pipeline.analysis.refresh import run_analyses
+from pipeline.defs.ledger import OWNERS
+from pipeline.defs.warehouse import POOL, Refresh
+
+GROUP = "analysis"
+
+
+def _table(name: str, description: str, marts: list[str]) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        key=[GROUP, name],
+        group_name=GROUP,
+        kinds={"python", "duckdb"},
+        owners=OWNERS,
+        description=description,
+        deps=[dg.AssetKey(["marts", mart]) for mart in marts],
+    )
+
+
+TABLES = [
+    _table(
+        "experiment_decisions",
+        "What each experiment's rule concludes now. Grain: one row per experiment.",
+        ["experiments", "experiment_arms"],
+    ),
+    _table(
+        "experiment_comparisons",
+        "Every arm against its control, with interval. Grain: one row per pair and metric.",
+        ["experiments", "experiment_arms"],
+    ),
+    _table(
+        "delay_recommendations",
+        "How long to wait, from randomised delays. Grain: one row per delay experiment.",
+        ["experiments", "experiment_arms", "delay_arms"],
+    ),
+    _table(
+        "conversion_curves",
+        "Kaplan-Meier time to conversion. Grain: one row per sequence, group and whole day.",
+        ["time_to_conversion"],
+    ),
+]
+
+
+@dg.multi_asset(specs=TABLES, pool=POOL)
+def analysis_tables(refresh: dg.ResourceParam[Refresh]) -> Iterator[dg.MaterializeResult[None]]:
+    """Write the analysis tables into the new warehouse, from its marts."""
+    rows = run_analyses(refresh.home, refresh.now, timezone=refresh.timezone)
+    for spec in TABLES:
+        yield dg.MaterializeResult(
+            asset_key=spec.key, metadata={"dagster/row_count": rows[spec.key.path[-1]]}
+        )
