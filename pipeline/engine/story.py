@@ -45,7 +45,7 @@ def find_lead(con: duckdb.DuckDBPyConnection, who: str) -> int:
             where
                 lead_id = try_cast($who as bigint)
                 or email = lower($who)
-                or phone = $who
+                or phone = regexp_replace($who, '[ ()./-]', '', 'g')
                 or external_id = $who
             """,
             {"who": who.strip()},

@@ -1,0 +1,153 @@
+"""`drip why`: what happened to one lead, in order, with reasons, and nothing of anybody else."""
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from pipeline.engine.pauses import resume_enrollment
+from pipeline.engine.story import tell_story
+from pipeline.settings import DripError
+
+TWO = (
+    "  - {id: a, channel: email, subject: Hi, body: templates/hello.md}\n"
+    "  - {id: b, after: 1h, channel: email, subject: Hi, body: templates/hello.md}\n"
+)
+
+
+def told(world, who="u0@example.com"):
+    story = tell_story(world.settings, who)
+    return [(row["topic"], row["what"], row["detail"], row["reason"]) for row in story]
+
+
+def test_a_lead_from_its_first_day_to_its_last(world):
+    world.sequence("one", TWO, head="goal: {event: converted, name: sale, within: 30d}\n")
+    world.leads(2)
+    world.tick()
+    world.now += timedelta(minutes=5)
+    agent = "Mozilla/5.0 (X11) Firefox/140.0"
+    world.event("clicked", send_id=1, url="https://example.com/a", agent=agent)
+    world.tick_until(world.now + timedelta(hours=2))
+    world.event("converted", name="sale", email="u0@example.com", value="12.50", currency="USD")
+    world.tick()
+    story = told(world)
+    assert story[:4] == [
+        ("lead", "created", "ONE", None),
+        ("enrollment", "enrolled", "one", "rule"),
+        ("step", "claimed", "one/a", ""),
+        ("send", "handed_over", "one/a by email", None),
+    ]
+    assert story[4][:3] == ("event", "clicked", "https://example.com/a")
+    assert ("send", "handed_over", "one/b by email", None) in story
+    assert ("event", "converted sale", "12.5000 USD", "human") in story
+    moments = [row["moment"] for row in tell_story(world.settings, "u0@example.com")]
+    assert moments == sorted(moments)
+
+
+def test_what_was_not_sent_tells_why(world):
+    world.sequence("one", TWO.replace("after: 1h", "after: 1h, when: \"clicked('a')\""))
+    world.leads(1)
+    world.tick()
+    world.tick(hours=1)
+    assert ("step", "skipped", "one/b", "condition") in told(world)
+    assert told(world)[-1] == ("enrollment", "completed", "one", None)
+
+
+def test_a_postponed_step_tells_until_when(world):
+    world.sequence("one", TWO, calendar='calendar: {hours: "20:00-21:00"}\n')
+    world.leads(1, timezone="Europe/Berlin")
+    world.tick()
+    assert ("step", "postponed", "one/a", "window until 2026-01-05 19:00 UTC") in told(world)
+
+
+def test_a_pause_and_its_end_and_a_suppression_are_part_of_it(world):
+    world.sequence("one", TWO, head="react: {replied: pause}\n")
+    world.leads(1)
+    world.tick()
+    world.now += timedelta(minutes=1)
+    world.event("replied", send_id=1)
+    world.tick()
+    world.now += timedelta(minutes=1)
+    resume_enrollment(world.settings, 1, world.now)
+    world.now += timedelta(minutes=1)
+    world.event("unsubscribed", send_id=1)
+    world.tick()
+    story = [(topic, what, reason) for topic, what, _, reason in told(world)]
+    assert ("enrollment", "paused", "replied") in story
+    assert ("enrollment", "resumed", None) in story
+    assert ("suppression", "suppressed", "unsubscribed") in story
+    assert [what for topic, what, _ in story if topic == "enrollment"][:3] == [
+        "enrolled", "paused", "resumed",
+    ]  # fmt: skip
+
+
+def test_an_arm_and_a_holdout_are_part_of_it(world):
+    test = (
+        "experiment: {id: s1, control: x, metric: replied, window: 7d, decide: {mode: open}, "
+        "variants: [{id: x}, {id: y, subject: Ho}]}"
+    )
+    world.sequence(
+        "one",
+        f"  - {{id: a, channel: email, subject: Hi, body: templates/hello.md, {test}}}\n",
+        head="enroll: {when: \"lead.source = 'ONE'\", holdout: 50%}\n",
+    )
+    world.leads(30)
+    world.tick()
+    stories = [told(world, f"u{i}@example.com") for i in range(30)]
+    held = [s for s in stories if ("enrollment", "enrolled as holdout", "one", "rule") in s]
+    assert 0 < len(held) < 30
+    for story in held:
+        assert ("experiment", "assigned to (holdout)", "s1", "hash") in story
+        assert [what for topic, what, _, _ in story if topic == "step"] == ["held_out"]
+    arms = set()
+    for story in stories:
+        for topic, what, detail, _ in story:
+            if topic == "send":
+                arm = re.fullmatch(r"one/a by email \((.)\)", detail)[1]
+                assert what == "handed_over"
+                assert ("experiment", f"assigned to {arm}", "s1", "hash") in story
+                arms.add(arm)
+    assert arms == {"x", "y"}
+
+
+def test_a_lead_is_found_by_whatever_names_it(world):
+    world.sequence("one", TWO)
+    lead = {"email": "ada@example.com", "phone": "+15550100", "external_id": "crm 7"}
+    world.land(leads=[{**lead, "source": "ONE"}])
+    world.leads(2, source="TWO")
+    world.tick()
+    (lead_id,) = world.rows("select lead_id from identities where external_id = 'crm 7'")[0]
+    story = tell_story(world.settings, "crm 7")
+    for who in (
+        str(lead_id),
+        "ada@example.com",
+        " ADA@Example.com ",
+        "+1 555-0100",
+        "enrollment:1",
+    ):
+        assert tell_story(world.settings, who) == story
+
+
+@pytest.mark.parametrize(
+    "who", ["nobody@example.com", "", "enrollment:99", "enrollment:x", "12", "%"]
+)
+def test_whoever_is_not_there_is_named(world, who):
+    world.leads(1)
+    world.sequence("one", TWO)
+    world.tick()
+    with pytest.raises(DripError, match=r"No lead is called .*Give an id"):
+        tell_story(world.settings, who)
+
+
+def test_two_leads_of_one_name_are_told_apart_by_their_ids(world):
+    world.sequence("one", TWO)
+    world.land(leads=[{"email": "a@example.com", "external_id": "+15550100"}])
+    world.land(leads=[{"email": "b@example.com", "phone": "+15550100"}])
+    world.tick()
+    ids = [str(row[0]) for row in world.rows("select lead_id from identities")]
+    if len(ids) == 1:
+        pytest.skip("one person")
+    with pytest.raises(DripError, match="2 leads are called") as caught:
+        tell_story(world.settings, "+15550100")
+    assert all(lead_id in str(caught.value) for lead_id in ids)
+    assert tell_story(world.settings, ids[0])
