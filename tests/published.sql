@@ -65,7 +65,8 @@ from range(1, 401) as t (i);
 insert into marts.sends by name
 select
     enrollment_id as send_id, enrollment_id, lead_id, sequence_id, version, 0 as step_ix,
-    if(sequence_id = 'new_lead', 'welcome', 'thanks') as step_id, 'email' as channel, 'ann' as sender,
+    if(sequence_id = 'new_lead', 'welcome', 'thanks') as step_id,
+    if(sequence_id = 'new_lead', 'email', 'sms') as channel, 'ann' as sender,
     'live' as origin, if(enrollment_id = 399, 'unknown', 'handed_over') as status, enrolled_at as claimed_at,
     enrollment_id != 399 as was_sent, enrollment_id != 399 as was_delivered, false as is_delivery_inferred,
     enrollment_id % 2 = 1 and enrollment_id != 399 as was_opened,

@@ -51,27 +51,35 @@ def interval_svg(intervals: Sequence[Interval], *, is_money: bool, title: str) -
     def place(value: float) -> str:
         return _number(MARGIN + (100 - 2 * MARGIN) * (value - low) / (high - low))
 
-    marks = [_axis(low, high, height, place(0.0), place)]
+    at = ticks(low, high)
+    marks = [_tick_names(at, height, place)]
     for number, row in enumerate(intervals):
+        marks.append(_row_lines(at, ROW * number, place))
         marks.append(_interval_row(row, ROW * number, scale, place))
     return Markup('<svg class="chart" role="img" aria-label="{}" height="{}">{}</svg>').format(
         title, height, Markup("").join(marks)
     )
 
 
-def _axis(low: float, high: float, height: int, zero: str, place: Place) -> Markup:
-    lines = [
-        Markup('<line class="grid" x1="{0}%" x2="{0}%" y1="4" y2="{1}"/>').format(
-            place(tick), height - AXIS
-        )
-        + Markup('<text class="tick" x="{}%" y="{}">{}</text>').format(
+def _tick_names(at: Sequence[float], height: int, place: Place) -> Markup:
+    names = [
+        Markup('<text class="tick" x="{}%" y="{}">{}</text>').format(
             place(tick), height - 8, f"{tick:+g}" if tick else "0"
         )
-        for tick in ticks(low, high)
+        for tick in at
     ]
-    return Markup("").join(lines) + Markup(
-        '<line class="zero" x1="{0}%" x2="{0}%" y1="4" y2="{1}"/>'
-    ).format(zero, height - AXIS)
+    return Markup("").join(names)
+
+
+def _row_lines(at: Sequence[float], top: int, place: Place) -> Markup:
+    """Return the vertical lines of one row, below its label."""
+    lines = [
+        Markup('<line class="{0}" x1="{1}%" x2="{1}%" y1="{2}" y2="{3}"/>').format(
+            "grid" if tick else "zero", place(tick), top + 22, top + 41
+        )
+        for tick in at
+    ]
+    return Markup("").join(lines)
 
 
 def _interval_row(row: Interval, top: int, scale: float, place: Place) -> Markup:

@@ -433,7 +433,11 @@ def _funnel(
 def _step(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the row of a step with its rates, all of messages sent."""
     names = ("opened", "clicked", "replied", "converted")
-    return {**row, "rates": {name: Rate(row[name], row["sent"], "sent") for name in names}}
+    rates: dict[str, Rate | None] = {name: Rate(row[name], row["sent"], "sent") for name in names}
+    # Nobody is told when a text message is opened: no rate, instead of a rate of 0.
+    if row["channel"] == "sms":
+        rates["opened"] = None
+    return {**row, "rates": rates}
 
 
 def largest_loss(stages: Sequence[Stage]) -> str:

@@ -62,8 +62,9 @@ def test_estimate_interval_and_zero_stand_in_order_inside_the_chart(rows, is_mon
     ordered = [sorted(row) for row in rows]
     intervals = [interval(effect, low, high) for low, effect, high in ordered]
     root = parse(interval_svg(intervals, is_money=is_money, title="t"))
-    (zero,) = [line for line in root.findall("line") if line.get("class") == "zero"]
-    (zero_at,) = percents(zero, "x1")
+    zeros = [line for line in root.findall("line") if line.get("class") == "zero"]
+    assert len(zeros) == len(rows)
+    (zero_at,) = percents(zeros[0], "x1")
     for group, (low, effect, _) in zip(root.findall("g"), ordered, strict=True):
         left, right = percents(group.find("line"), "x1", "x2")
         (point,) = percents(group.find("circle"), "cx")

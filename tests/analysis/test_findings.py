@@ -77,11 +77,18 @@ def test_every_rate_of_the_funnel_names_what_it_is_of(con):
 
 
 def test_steps_have_their_rates_of_messages_sent(con):
+    (step,) = findings.funnel_table(con)[0].steps
+    assert (step["entered"], step["sent"], step["failed"]) == (270, 270, 0)
+    assert {name: rate.of for name, rate in step["rates"].items()} == dict.fromkeys(
+        ("opened", "clicked", "replied", "converted"), 270
+    )
+
+
+def test_a_text_message_has_no_rate_of_opening(con):
     (step,) = findings.funnel_table(con)[1].steps
     assert (step["entered"], step["sent"], step["failed"]) == (100, 99, 1)
-    assert {name: rate.of for name, rate in step["rates"].items()} == dict.fromkeys(
-        ("opened", "clicked", "replied", "converted"), 99
-    )
+    assert step["rates"]["opened"] is None
+    assert step["rates"]["replied"].of == 99
 
 
 def stages(*counts):
