@@ -354,11 +354,16 @@ def _import(kind: str, file: Path, map_file: Path, name: str | None, as_json: bo
     report = import_file(kind, file, map_file, _settings().home, utc_now(), name=name)
     if as_json:
         _print_json(vars(report))
-        return
-    _say(f"{kind}: {report.read} rows read, {report.landed} landed, {report.rejected} rejected")
+    else:
+        _say(f"{kind}: {report.read} rows read, {report.landed} landed, {report.rejected} rejected")
+        _say("They enter the ledger with the next [bold]drip tick[/] or [bold]drip ingest[/].")
     if report.rejected:
-        _say(f"Rejected rows with reasons: {escape(str(report.rejects_path))}")
-    _say("They enter the ledger with the next [bold]drip tick[/] or [bold]drip ingest[/].")
+        _complain(
+            f"[bold red]✗[/] {report.rejected} of {report.read} rows were rejected. Each stands "
+            f"with its reason in {escape(str(report.rejects_path))}: mend the file or the map, "
+            "then import it again. What has landed is not doubled."
+        )
+        raise typer.Exit(1)
 
 
 @import_app.command("leads")
@@ -461,44 +466,65 @@ def demo(
 ) -> None:
     """Run a simulated market with known truth through the real ring, and compare."""
     from pipeline.analysis.review import write_review
-    from pipeline.simulation.drive import run_demo
+    from pipeline.simulation.drive import Progress as Point
+    from pipeline.simulation.drive import demo_settings, run_demo
 
+    home = _settings().home / "demo"
+    count_days = days or (60 if full else 45)
     started = time.perf_counter()
     with Progress(
-        TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.percentage:3.0f} %"),
         TimeElapsedColumn(),
+        TextColumn("{task.description}"),
         console=err,
         transient=True,
     ) as progress:
-        task = progress.add_task("the market opens", total=1.0)
+        task = progress.add_task("the market opens", total=count_days)
 
-        def show(share: float, what: str) -> None:
-            progress.update(task, completed=share, description=what)
+        def show(point: Point) -> None:
+            told = f"day {point.day:.0f}: {point.count_messages} messages, {point.stage}"
+            progress.update(task, completed=point.day, description=told)
 
         found = run_demo(
-            _settings(),
+            home,
             leads=leads or (20_000 if full else 6_000),
-            days=days or (60 if full else 45),
+            days=count_days,
             seed=seed,
             progress=show,
         )
-        review = write_review(found.settings, found.ended_at)
+        review = write_review(demo_settings(home), found.ended_at)
     seconds = time.perf_counter() - started
     if as_json:
-        _print_json({**found.as_dict(), "review": review, "seconds": seconds})
-        return
+        _print_json({**found.as_dict(), "review": review, "command_seconds": seconds})
+    else:
+        _show_demo(found, review, home, seconds)
+    if found.double_sends or found.unwanted or not found.is_accounted:
+        raise typer.Exit(1)
+
+
+def _show_demo(found: Any, review: Path, home: Path, seconds: float) -> None:
+    _say(
+        f"{found.leads} leads, {found.messages} messages, {found.reactions} reactions, "
+        f"{found.ticks} ticks, {found.refreshes} refreshes in {seconds:.0f} s"
+    )
     _table(
         "What was found, and what the truth was",
-        ["what", "found", "truth"],
-        [list(row) for row in found.findings],
+        ["", "what", "found", "truth"],
+        [
+            ["✓" if finding.is_right else "✗", finding.what, finding.found, finding.truth]
+            for finding in found.findings
+        ],
     )
-    home = escape(str(found.settings.home))
-    _say(f"warehouse: {home}/warehouse.duckdb")
-    _say(f"review: {escape(str(review))}")
-    _say(f"look around: drip --home {home} query 'from marts.funnel_steps'")
-    _say(f"took {seconds:.0f} s")
+    _say(
+        f"planned {found.planned} = "
+        + " + ".join(f"{name} {count}" for name, count in found.outcomes.items())
+    )
+    _say(f"sent twice: {found.double_sends}, sent against a wish: {found.unwanted}")
+    where = escape(str(home))
+    _say(f"weekly review: {escape(str(review))}")
+    _say(f"warehouse: drip --home {where} query 'from marts.funnel_steps'")
+    _say(f"screens: DRIP_HOME={where} DRIP_SEQUENCES={where}/sequences make dev")
 
 
 @app.command()

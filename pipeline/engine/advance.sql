@@ -6,7 +6,7 @@ select
     enrollment_id,
     settled_at,
     coalesce(end_status, 'completed'),
-    end_reason,
+    end_reason
 from moving
 where next_ix < 0 and not is_ended;
 
@@ -24,7 +24,7 @@ select
     s.delay_amount,
     s.delay_since,
     m.next_ix as assigning_ix,
-    case s.zone_mode when 'lead' then coalesce(l.timezone, s.fallback_zone) else s.zone_mode end as next_zone,
+    case s.zone_mode when 'lead' then coalesce(l.timezone, s.fallback_zone) else s.zone_mode end as next_zone
 from moving as m
 inner join step as s on m.version_id = s.version_id and m.next_ix = s.step_ix
 left join leads as l on m.lead_id = l.lead_id

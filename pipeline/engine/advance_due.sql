@@ -10,7 +10,7 @@ with delays as (
         case coalesce(r.delay_since, t.delay_since)
             when 'enrollment' then t.enrolled_at
             else t.settled_at
-        end as delay_anchor,
+        end as delay_anchor
     from stepping as t
     left join assigned as a on t.enrollment_id = a.enrollment_id
     left join arm_range as r
@@ -23,7 +23,7 @@ local_times as (
         next_zone,
         timezone(next_zone, delay_anchor) as anchor_local,
         amount,
-        unit,
+        unit
     from delays
     where unit != 'seconds'
 ),
@@ -42,7 +42,7 @@ local_due as (
                     + amount
                     + 2 * ((least(isodow(anchor_local), 5) - 1 + amount) // 5)
                 )
-        end as due_local,
+        end as due_local
     from local_times
 ),
 
@@ -53,12 +53,13 @@ instants as (
         coalesce(
             min(u.instant) filter (where u.instant >= p.from_at and u.instant < p.to_at),
             min(p.from_at) filter (where u.instant < p.from_at)
-        ) as due_instant,
+        ) as due_instant
     from local_due as d
     inner join zone_period as p on d.next_zone = p.zone
-    cross join lateral (
-        select timezone('UTC', d.due_local - to_seconds(p.offset_seconds)) as instant
-    ) as u
+    cross join
+        lateral (
+            select timezone('UTC', d.due_local - to_seconds(p.offset_seconds)) as instant
+        ) as u
     group by d.enrollment_id
 ),
 
@@ -68,7 +69,7 @@ timed as (
         greatest(
             coalesce(i.due_instant, d.delay_anchor + to_seconds(d.amount)),
             d.settled_at
-        ) as next_due_at,
+        ) as next_due_at
     from delays as d
     left join instants as i on d.enrollment_id = i.enrollment_id
 )
@@ -95,5 +96,5 @@ select
     clicked_mask,
     has_replied,
     has_converted,
-    count_sends,
+    count_sends
 from timed;

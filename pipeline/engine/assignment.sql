@@ -8,7 +8,7 @@ with stored as (
     select
         a.experiment_id,
         a.unit_id,
-        min_by(a.arm, a.assigned_at) as arm,
+        min_by(a.arm, a.assigned_at) as arm
     from assignments as a
     semi join drawing as d on a.experiment_id = d.experiment_id and a.unit_id = d.lead_id
     group by a.experiment_id, a.unit_id
@@ -22,7 +22,7 @@ proposed as (
         -- 52 bits of a salted hash, as a fraction; one salt per experiment keeps experiments independent
         ('0x' || md5($salt || ':' || d.experiment_id || ':' || d.lead_id)[:13])::bigint / 4503599627370496.0 as draw,
         ('0x' || md5($salt || ':sample:' || d.experiment_id || ':' || d.lead_id)[:13])::bigint
-        / 4503599627370496.0 as sample_draw,
+        / 4503599627370496.0 as sample_draw
     from drawing as d
     left join stored as s on d.experiment_id = s.experiment_id and d.lead_id = s.unit_id
     left join winner as w on d.experiment_id = w.experiment_id and d.is_auto
@@ -52,7 +52,7 @@ drawn as (
             when p.sample_draw >= p.sample_share then 'outside'
             else 'hash'
         end as reason,
-        p.is_holdout,
+        p.is_holdout
     from proposed as p
     inner join arm_range as r
         on
@@ -74,7 +74,7 @@ select
         when is_holdout then holdout
         when has_holdout_arm then weight * (1 - holdout)
         else weight
-    end as probability,
+    end as probability
 from drawn;
 
 insert into assignments
@@ -85,6 +85,6 @@ select
     probability,
     drawn_at,
     enrollment_id,
-    reason,
+    reason
 from assigned
 where reason in ('hash', 'winner');

@@ -16,7 +16,7 @@ select
     s.sequence_id,
     s.channel,
     s.sender,
-    s.is_running,
+    s.is_running
 from live as v
 inner join step as s on v.version_id = s.version_id and v.step_ix = s.step_ix
 where v.status = 'in_flight'
@@ -38,7 +38,7 @@ select
                 and (u.channel is null or u.channel = p.channel)
                 and (u.sequence_id is null or u.sequence_id = p.sequence_id)
         )
-    end as withdrawn_by,
+    end as withdrawn_by
 from picked as p;
 
 create or replace temp table answers as
@@ -48,7 +48,7 @@ select
     $now::timestamptz as settled_at,
     attempts as attempt,
     withdrawn_by as reason,
-    null::varchar as message_id,
+    null::varchar as message_id
 from checked
 where withdrawn_by is not null;
 
@@ -66,7 +66,7 @@ select
     i.first_name,
     i.last_name,
     l.attributes,
-    row_number() over (order by c.count_sends > 1 desc, c.due_at, c.enrollment_id) as place,
+    row_number() over (order by c.count_sends > 1 desc, c.due_at, c.enrollment_id) as place
 from checked as c
 inner join sends as d on c.send_id = d.send_id
 left join identities as i on c.lead_id = i.lead_id

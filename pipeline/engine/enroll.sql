@@ -11,7 +11,7 @@ with candidates as (
         l.timezone as lead_timezone,
         l.created_at as lead_created_at,
         l.attributes as lead_attributes,
-        $now::timestamptz as now_at,
+        $now::timestamptz as now_at
     from leads as l
     where l.change_no > $after_change and l.origin = 'live'
 ),
@@ -19,7 +19,7 @@ with candidates as (
 matching as (
     select
         c.lead_id,
-        c.created_at,
+        c.created_at
     from candidates as c
     where /*enroll_when*/ true
 ),
@@ -45,7 +45,7 @@ select
     nextval('enrollment_ids') as enrollment_id,
     lead_id,
     ('0x' || md5($salt || ':holdout:' || $sequence_id || ':' || lead_id)[:13])::bigint
-    / 4503599627370496.0 < $holdout as is_holdout,
+    / 4503599627370496.0 < $holdout as is_holdout
 from chosen;
 
 insert into enrollments
@@ -58,7 +58,7 @@ select
     $now,
     'rule',
     is_holdout,
-    'live',
+    'live'
 from entering;
 
 create or replace temp table moving as
@@ -79,5 +79,5 @@ select
     $now::timestamptz as settled_at,
     0::smallint as next_ix,
     null::varchar as end_status,
-    null::varchar as end_reason,
+    null::varchar as end_reason
 from entering;

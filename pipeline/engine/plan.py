@@ -23,7 +23,7 @@ from pipeline.sequences.compiled import CompiledStep
 _HERE = Path(__file__).parent
 # A window opens at least once in this many days, or the sequence never sends.
 _HORIZON = timedelta(days=32)
-_WINDOW_SCHEMA = {
+_WINDOW_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "sequence_id": pl.String,
     "zone": pl.String,
     "open_at": pl.Datetime("us", "UTC"),

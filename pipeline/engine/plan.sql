@@ -27,7 +27,7 @@ select
     l.timezone as lead_timezone,
     l.created_at as lead_created_at,
     l.attributes as lead_attributes,
-    $now::timestamptz as now_at,
+    $now::timestamptz as now_at
 from live as v
 inner join step as s on v.version_id = s.version_id and v.step_ix = s.step_ix
 left join leads as l on v.lead_id = l.lead_id

@@ -19,7 +19,7 @@ select
     due.due_at as settled_at,
     case when due.kind = 'branch' then /*branch_target*/ null else -1 end as next_ix,
     case when due.kind = 'end' then 'completed' end as end_status,
-    case when due.kind = 'end' then due.end_status end as end_reason,
+    case when due.kind = 'end' then due.end_status end as end_reason
 from due
 where due.kind in ('branch', 'end');
 

@@ -14,7 +14,7 @@ select
             and due.now_at > greatest(w.open_at, due.slot_at) + to_seconds(due.late_seconds)
             then 'late'
         when not (/*step_when*/ true) then 'condition'
-    end as stopped_by,
+    end as stopped_by
 from due
 asof left join open_window as w
     on due.sequence_id = w.sequence_id and due.zone = w.zone and due.slot_at < w.close_at
@@ -35,6 +35,6 @@ select
     c.is_holdout,
     c.has_holdout_arm,
     c.holdout,
-    c.now_at as drawn_at,
+    c.now_at as drawn_at
 from candidates as c
 where c.stopped_by is null and c.status = 'waiting' and c.send_id is null and c.varies = 'content';

@@ -1,6 +1,7 @@
 create or replace temp table reachable as
 with suppressed as (
-    select distinct c.enrollment_id, c.step_ix,
+    select distinct
+        c.enrollment_id, c.step_ix,
         min(p.reason) over (partition by c.enrollment_id) as reason
     from candidates as c
     inner join suppressions as p
@@ -20,7 +21,7 @@ select
         when c.channel = 'email' and i.email is null then 'no_address'
         when c.channel = 'sms' and i.phone is null then 'no_address'
         when c.status = 'waiting' and c.send_id is null and c.count_sends >= c.per_lead then 'lead_cap'
-    end as stopped_by,
+    end as stopped_by
 from candidates as c
 left join suppressed as s on c.enrollment_id = s.enrollment_id
 left join identities as i on c.lead_id = i.lead_id;
@@ -30,7 +31,7 @@ create or replace temp table verdicts as
 with used as (
     select
         v.sequence_id,
-        count(*) as used_today,
+        count(*) as used_today
     from sends as s
     inner join sequence_versions as v on s.version_id = v.version_id
     where s.claimed_at >= $day_start and s.origin = 'live'
@@ -41,9 +42,10 @@ ranked as (
     select
         r.*,
         row_number() over (
-            partition by r.sequence_id, r.stopped_by is null and r.status = 'waiting' and r.send_id is null and not r.is_holdout
+            partition by
+                r.sequence_id, r.stopped_by is null and r.status = 'waiting' and r.send_id is null and not r.is_holdout
             order by (r.count_sends = 0), r.due_at, r.enrollment_id
-        ) as place,
+        ) as place
     from reachable as r
 )
 
@@ -67,7 +69,7 @@ select
             and k.place + coalesce(u.used_today, 0) > k.per_day
             then 'sequence_cap'
     end as reason,
-    a.arm as content_arm,
+    a.arm as content_arm
 from ranked as k
 left join used as u on k.sequence_id = u.sequence_id
 left join assigned as a on k.enrollment_id = a.enrollment_id;

@@ -5,7 +5,7 @@ select
     v.*,
     coalesce(v.send_id, nextval('send_ids')) as claimed_send_id,
     v.attempts + 1 as attempt,
-    coalesce(v.content_arm, v.arm) as variant,
+    coalesce(v.content_arm, v.arm) as variant
 from verdicts as v
 where v.outcome = 'claimed';
 
@@ -23,7 +23,7 @@ select
     greatest(true_slot_at, slot_at),
     zone,
     timezone(zone, now_at)::date,
-    'live',
+    'live'
 from claims
 where send_id is null;
 
@@ -38,7 +38,7 @@ select
     reason,
     case when reason = 'window' then verdicts.now_opens_at when reason = 'sequence_cap' then next_day_opens_at end,
     null,
-    null,
+    null
 from verdicts
 left join zone_now using (sequence_id, zone)
 where outcome != 'claimed' and status != 'retry'
@@ -52,7 +52,7 @@ select
     null,
     null,
     claimed_send_id,
-    attempt,
+    attempt
 from claims
 where status != 'retry';
 
@@ -75,7 +75,7 @@ select
     now_at as settled_at,
     case when outcome = 'held_out' then -1 else following_ix end as next_ix,
     'completed' as end_status,
-    case when outcome = 'held_out' then 'held_out' end as end_reason,
+    case when outcome = 'held_out' then 'held_out' end as end_reason
 from verdicts
 where outcome in ('skipped', 'held_out');
 
@@ -88,7 +88,7 @@ select
     reason,
     attempts,
     null,
-    null,
+    null
 from verdicts
 where outcome = 'skipped' and status = 'retry';
 
@@ -119,7 +119,7 @@ select
     clicked_mask,
     has_replied,
     has_converted,
-    case when send_id is null then count_sends + 1 else count_sends end as count_sends,
+    case when send_id is null then count_sends + 1 else count_sends end as count_sends
 from claims
 union all by name
 select
@@ -144,7 +144,7 @@ select
     v.clicked_mask,
     v.has_replied,
     v.has_converted,
-    v.count_sends,
+    v.count_sends
 from verdicts as v
 left join zone_now as n on v.sequence_id = n.sequence_id and v.zone = n.zone
 where v.outcome = 'postponed';

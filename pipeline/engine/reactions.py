@@ -24,7 +24,8 @@ def apply_reactions(con: duckdb.DuckDBPyConnection, now: datetime) -> int:
     # Most ticks bring nothing; the look costs a tenth of the statements.
     if not fetch_value(
         con,
-        "select exists (from new_events) or exists (from engagement_pending where received_at <= ?)",
+        "select exists (from new_events) "
+        "or exists (from engagement_pending where received_at <= ?)",
         [now - JUDGED_AFTER],
     ):
         return 0

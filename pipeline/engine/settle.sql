@@ -14,7 +14,7 @@ select
         when a.status = 'retry' and v.attempts >= s.max_attempts then 'refused'
         else a.status
     end as answer,
-    case when a.status = 'retry' and v.is_ended then 'ended' else a.reason end as answer_reason,
+    case when a.status = 'retry' and v.is_ended then 'ended' else a.reason end as answer_reason
 from answers as a
 inner join live as v on a.send_id = v.send_id and v.status = 'in_flight'
 inner join step as s on v.version_id = s.version_id and v.step_ix = s.step_ix
@@ -38,7 +38,7 @@ select
                     case when regexp_matches(coalesce(answer_reason, ''), '^4[0-9][0-9]') then 300 else 0 end
                 )
             )
-    end as next_attempt_at,
+    end as next_attempt_at
 from settled;
 
 insert into send_outcomes
@@ -67,7 +67,7 @@ select
     settled_at,
     case when answer = 'refused' and retry_then = 'exit' then -1 else following_ix end as next_ix,
     case when answer = 'refused' and retry_then = 'exit' then 'exited' else 'completed' end as end_status,
-    case when answer = 'refused' and retry_then = 'exit' then 'refused' end as end_reason,
+    case when answer = 'refused' and retry_then = 'exit' then 'refused' end as end_reason
 from settled
 where
     is_ended
@@ -80,7 +80,7 @@ select
     replace (
         case s.answer when 'retry' then 'retry' else 'waiting' end as status,
         coalesce(o.next_attempt_at, s.slot_at) as slot_at
-    ),
+    )
 from settled as s
 inner join outcome_rows as o on s.send_id = o.send_id
 anti join moving as m on s.enrollment_id = m.enrollment_id;

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 import polars as pl
 
-_SCHEMA = {
+_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "zone": pl.String,
     "from_at": pl.Datetime("us", "UTC"),
     "to_at": pl.Datetime("us", "UTC"),

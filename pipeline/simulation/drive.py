@@ -33,6 +33,7 @@ MOST_TICKS = 300
 REFRESHES = 4
 _GRIDS = tuple(timedelta(minutes=m) for m in (15, 30, 60, 90, 120, 150, 180, 240, 360, 480))
 _MARKET = Path(__file__).with_name("market")
+_MARK = "made-by-drip-demo"
 _OWN_TRANSPORT = "market: {kind: maildir}"
 
 
@@ -90,16 +91,27 @@ def run_demo(  # noqa: PLR0913 - a size, a seed and what a test makes smaller
 def create_home(home: Path, seed: int) -> Settings:
     """Make a fresh workspace with the market's sequences, and keys that the seed decides.
 
+    An earlier demo's home is made anew.
+
     Raises:
-        DripError: the folder holds something.
+        DripError: the folder holds something else.
     """
+    if (home / _MARK).exists():
+        shutil.rmtree(home)
     if home.exists() and (not home.is_dir() or any(home.iterdir())):
         raise DripError(
             f"{home} is not empty. The demo begins with nothing: name another folder, or remove it."
         )
+    home.mkdir(parents=True, exist_ok=True)
+    (home / _MARK).touch()
     create_keys(home, seeded_keys(seed))
     create_ledger(home)
     shutil.copytree(_MARKET, home / "sequences")
+    return demo_settings(home)
+
+
+def demo_settings(home: Path) -> Settings:
+    """Return the settings of a demo's home, whose sequences stand inside it."""
     return load_settings(home=home, sequences=home / "sequences")
 
 

@@ -7,7 +7,7 @@ Does not: the truth's arithmetic (`truth`), how the summary looks on a terminal 
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -56,6 +56,7 @@ class DemoReport:
     double_sends: int
     unwanted: int
     findings: tuple[Finding, ...]
+    ended_at: datetime
     seconds: dict[str, float]
 
     @property
@@ -114,6 +115,7 @@ def write_report(
         double_sends=double_sends,
         unwanted=unwanted,
         findings=findings,
+        ended_at=market.ends_at,
         seconds={name: round(value, 2) for name, value in seconds.items()},
     )
 

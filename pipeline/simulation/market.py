@@ -172,6 +172,7 @@ class Market:
 
     def __init__(self, truth: Truth, *, leads: int, days: int, start: datetime, seed: int) -> None:
         self.truth, self.seed = truth, seed
+        self.ends_at = start + timedelta(days=days)
         self.people = tuple(_draw_people(truth, leads, days, start, seed))
         self.counts: Counter[str] = Counter()
         self._memories = [_Memory() for _ in self.people]

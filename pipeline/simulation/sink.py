@@ -19,6 +19,8 @@ Answer = Callable[[str], str | None]
 
 _START_SECONDS = 10.0
 _LONGEST_LINE = 1000
+# A connection is accepted, made and lost in three turns of the loop.
+_FAREWELL_ROUNDS = 5
 _END_OF_DATA = b"\r\n.\r\n"
 
 
@@ -49,7 +51,7 @@ class Sink:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="sink", daemon=True)
         self._is_ready = threading.Event()
-        self._connections: set[asyncio.BaseTransport] = set()
+        self._connections: set[asyncio.Transport] = set()
         self._error: OSError | None = None
         self.port = 0
 
@@ -97,11 +99,16 @@ class Sink:
         self._is_ready.set()
         self._loop.run_forever()
         server.close()
-        for transport in list(self._connections):
-            transport.close()
-        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.run_until_complete(self._hang_up())
         self._loop.run_until_complete(server.wait_closed())
         self._loop.close()
+
+    async def _hang_up(self) -> None:
+        """End the conversations, also those that only begin."""
+        for _ in range(_FAREWELL_ROUNDS):
+            for transport in list(self._connections):
+                transport.abort()
+            await asyncio.sleep(0)
 
     def _conversation(self) -> "_Conversation":
         return _Conversation(self.keep, self._answer, self._connections)
@@ -118,7 +125,7 @@ class _Conversation(asyncio.Protocol):
         self,
         keep: Callable[[str, bytes], None],
         answer: Answer,
-        connections: set[asyncio.BaseTransport],
+        connections: set[asyncio.Transport],
     ) -> None:
         self._keep, self._answer, self._connections = keep, answer, connections
         self._buffer = bytearray()
@@ -169,7 +176,7 @@ class _Conversation(asyncio.Protocol):
         elif verb == "DATA":
             self._is_body = bool(self._recipients)
             self._reply("354 go on" if self._is_body else "503 no recipient")
-        elif verb in ("HELO", "RSET", "NOOP"):
+        elif verb in ("RSET", "NOOP"):
             self._begin()
             self._reply("250 ok")
         elif verb == "QUIT":
