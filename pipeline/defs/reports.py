@@ -6,6 +6,7 @@ Belongs here: when they are written and where they lie. Does not: their words an
 
 import dagster as dg
 
+from pipeline.analysis.review import write_review
 from pipeline.defs.ledger import OWNERS, Clock
 from pipeline.defs.warehouse import PUBLISHED
 from pipeline.settings import Settings
@@ -22,9 +23,6 @@ def weekly_review(
     settings: dg.ResourceParam[Settings], clock: dg.ResourceParam[Clock]
 ) -> dg.MaterializeResult[None]:
     """The review of all experiments: one self-contained page, from the published warehouse."""
-    # Templates and charts are loaded once a week, not by every refresh.
-    from pipeline.analysis.review import write_review  # noqa: PLC0415
-
     path = write_review(settings, clock())
     return dg.MaterializeResult(
         metadata={"path": dg.MetadataValue.path(path), "bytes": path.stat().st_size}

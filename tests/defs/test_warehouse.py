@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.analysis.tables import ANALYSES
 from pipeline.definitions import assemble_refresh
+from pipeline.defs.reports import weekly_review
 from pipeline.defs.warehouse import (
     COPY,
     LOOKS,
@@ -120,3 +121,5 @@ def test_a_refresh_shows_every_table_and_every_test_and_publishes_in_the_end(
     assert moment.timestamp() == pytest.approx(shown["warehouse/published"]["facts_at"].value)
     with duckdb.connect(str(ledger_path(settings.home)), read_only=True) as con:
         assert con.execute("select count(*) from jobs where job = 'refresh'").fetchone() == (1,)
+    review = weekly_review(settings, clock)
+    assert Path(review.metadata["path"].value).stat().st_size == review.metadata["bytes"]
