@@ -7,6 +7,7 @@ Dagster would want to call without a terminal; that has a room of its own.
 import json
 import signal
 import sys
+import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,7 +52,7 @@ def main() -> None:
     debug = False
     try:
         debug = load_settings().debug
-        code = app(standalone_mode=False)
+        code = app(prog_name="drip", standalone_mode=False)
     except Exception as error:
         code = _tell(error, debug=debug)
     if code == _INTERRUPTED:
@@ -64,7 +65,8 @@ def _tell(error: Exception, *, debug: bool) -> int:
     if _is_usage(error):
         error.show()  # type: ignore[attr-defined]
         return 2
-    if isinstance(error, typer.Abort):
+    # The last is DuckDB's word for Ctrl-C during a query.
+    if isinstance(error, typer.Abort) or str(error) == "Query interrupted":
         return _INTERRUPTED
     if debug:
         raise error
@@ -226,18 +228,30 @@ def tick(
     from pipeline.engine.tick import tick as run_tick
 
     moment = _read_moment(now)
-    if loop:
-        signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
-    try:
-        while True:
-            report = run_tick(_settings(), (lambda: moment) if moment else utc_now)
-            if not loop or report.counts:
-                _show_tick(report, as_json)
-            if not loop:
-                return
-            time.sleep(every)
-    except KeyboardInterrupt:
-        _complain("Stopped. Nothing is lost: the next tick goes on where this one ended.")
+    stop = _told_to_stop() if loop else None
+    while True:
+        report = run_tick(_settings(), (lambda: moment) if moment else utc_now)
+        if stop is None or report.counts:
+            _show_tick(report, as_json)
+        if stop is None:
+            return
+        if stop.wait(every):
+            _complain("Stopped. Nothing is lost: the next tick goes on where this one ended.")
+            return
+
+
+def _told_to_stop() -> threading.Event:
+    """Return what Ctrl-C and SIGTERM set, so that the tick of that moment ends as it should."""
+    stop = threading.Event()
+
+    def tell(_number: int, _frame: object) -> None:
+        if stop.is_set():  # asked twice: at once, then; the next tick mends what this one left
+            raise KeyboardInterrupt
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, tell)
+    return stop
 
 
 def _read_moment(text: str | None) -> datetime | None:

@@ -1,8 +1,12 @@
 """What every test may ask for: a fresh workspace, its keys, real data, a clean environment."""
 
+import json
 import os
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -74,3 +78,36 @@ def shared_data() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a command left: exit code, standard output, standard error."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        """Read the one JSON document that it printed."""
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def drip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Told]:
+    """Run the real `drip` command in this process, on `home` and `sequences` of this test."""
+    from pipeline.cli import main
+
+    monkeypatch.setenv("DRIP_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("DRIP_SEQUENCES", str(tmp_path / "sequences"))
+
+    def run(*arguments: object) -> Told:
+        monkeypatch.setattr(sys, "argv", ["drip", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Told(int(ended.value.code or 0), *capsys.readouterr())
+
+    return run
