@@ -182,7 +182,7 @@ def _lift(settings: Settings, truth: Truth) -> Finding:
         "group by 1 having sum(n) > 0",
     )
     groups = {held_out: (n, bought) for held_out, n, bought, _ in rows.iter_rows()}
-    window = next((row[3] for row in rows.iter_rows()), 7 * _DAY)
+    window = next((row[3] for row in rows.iter_rows()), 3 * _DAY)
     true = truth.lift(window)
     truth_text = f"{true * 100:+.1f} points"
     what = f"lift of contact on sales in {_days(window)}"

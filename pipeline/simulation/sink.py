@@ -98,17 +98,19 @@ class Sink:
         self.port = server.sockets[0].getsockname()[1]
         self._is_ready.set()
         self._loop.run_forever()
-        server.close()
-        self._loop.run_until_complete(self._hang_up())
-        self._loop.run_until_complete(server.wait_closed())
+        self._loop.run_until_complete(self._hang_up(server))
         self._loop.close()
 
-    async def _hang_up(self) -> None:
-        """End the conversations, also those that only begin."""
+    async def _hang_up(self, server: asyncio.Server) -> None:
+        """End the conversations. One that only begins must be made first: closing drops it open."""
         for _ in range(_FAREWELL_ROUNDS):
-            for transport in list(self._connections):
-                transport.abort()
             await asyncio.sleep(0)
+        server.close()
+        for transport in list(self._connections):
+            transport.abort()
+        for _ in range(_FAREWELL_ROUNDS):
+            await asyncio.sleep(0)
+        await server.wait_closed()
 
     def _conversation(self) -> "_Conversation":
         return _Conversation(self.keep, self._answer, self._connections)

@@ -126,13 +126,13 @@ class Truth:
         return 1 - self.wrong_address_share - self.refused_address_share
 
     def answer_rate(self, delay_seconds: float) -> float:
-        """Return the share of leads that answer the question sent after this delay.
+        """Return the share of leads that answer when the question is sent after this delay.
 
-        Of those to whom it is sent; the few who answer or leave after the mail before it count the
-        same with either delay.
+        To the question, to the mail before it or to the one after it.
         """
         reads = self.reachable_share * self.reads_other_mail
-        return reads * self.answers(self.asking_words, delay_seconds)
+        silent = 1 - reads * self.answers(self.asking_words, delay_seconds)
+        return 1 - silent * (1 - reads * self.answers_when_read) ** 2
 
     def lift(self, window_seconds: float) -> float:
         """Return by how much contact raises the share that buys within the window from it."""
