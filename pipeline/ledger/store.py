@@ -105,6 +105,7 @@ def open_ledger(
             if not read_only:
                 con.execute("set wal_autocheckpoint = '1GB'")
             _check_schema(con, path)
+            _check_whole(con, path)
             yield con
         except duckdb.Error as error:
             explained = _explain(path, error)
@@ -142,12 +143,15 @@ def _explain(path: Path, error: duckdb.Error) -> DripError | None:
             "nothing is lost; free space on the disk, then run it again."
         )
     if any(words in text for words in _DAMAGE):
-        return LedgerBroken(
-            f"{path} is damaged ({_first_line(error)}). Move it away together with "
-            f"{path.name}.wal, restore both from a backup, then run `drip tick`: "
-            "landing is read again from the backup's offsets."
-        )
+        return LedgerBroken(_damaged(path, _first_line(error)))
     return None
+
+
+def _damaged(path: Path, reason: str) -> str:
+    return (
+        f"{path} is damaged ({reason}). Move it away together with {path.name}.wal, restore both "
+        "from a backup, then run `drip tick`: landing is read again from the backup's offsets."
+    )
 
 
 def _first_line(error: duckdb.Error) -> str:
@@ -168,6 +172,16 @@ def _check_schema(con: duckdb.DuckDBPyConnection, path: Path) -> None:
             f"{path} has schema {found}, this version reads {SCHEMA_VERSION}. "
             "Use the version that wrote it, or import its facts anew."
         )
+
+
+def _check_whole(con: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Find a file that was cut off before a query does, or a refresh copies it."""
+    used, block_bytes = con.execute(
+        "select used_blocks, block_size from pragma_database_size()"
+    ).fetchall()[0]
+    held, wanted = path.stat().st_size, used * block_bytes
+    if held < wanted:
+        raise LedgerBroken(_damaged(path, f"it has {held:,} bytes of {wanted:,}"))
 
 
 @contextmanager

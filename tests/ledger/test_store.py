@@ -301,9 +301,40 @@ def test_damage_that_only_a_query_meets_is_told_as_damage(home: Path) -> None:
         )
         con.execute("checkpoint")
     path = ledger_path(home)
-    path.write_bytes(path.read_bytes()[:-1000])
+    content = bytearray(path.read_bytes())
+    for offset in range(len(content) // 2, len(content), 4096):
+        content[offset : offset + 64] = b"x" * 64
+    path.write_bytes(content)
     with pytest.raises(LedgerBroken, match="is damaged"):
         rows(home, "select sum(change_no), max(name), max(fingerprint) from watermarks")
+
+
+def test_a_file_that_was_cut_off_at_its_end_is_found_before_any_query(home: Path) -> None:
+    for _ in range(3):
+        with open_ledger(home) as con, transaction(con):
+            con.execute(
+                "insert into watermarks select 'w', 'f', hash(i) // 4 "
+                "from generate_series(1, 200000) as t (i)"
+            )
+    path = ledger_path(home)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with (
+        pytest.raises(LedgerBroken, match=r"is damaged \(it has [\d,]+ bytes of [\d,]+\)"),
+        open_ledger(home),
+    ):
+        pass
+
+
+def test_a_file_that_shrank_after_a_deletion_is_whole(home: Path) -> None:
+    for sql in (
+        "insert into watermarks select 'w', 'f', hash(i) // 4 from range(300000) as t (i)",
+        "delete from watermarks",
+        "insert into watermarks select 'w', 'f', i from range(1000) as t (i)",
+    ):
+        with open_ledger(home) as con:
+            con.execute(sql)
+            con.execute("checkpoint")
+        assert rows(home, "select count(*) from leads") == [(0,)]
 
 
 def test_another_duckdb_file_is_no_ledger(home: Path) -> None:
