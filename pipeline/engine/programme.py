@@ -1,6 +1,6 @@
 """The programme of a tick: every version that still has leads in it, as relations to join with.
 
-Belongs here: registering new versions and experiments, and the temp tables `step`, `arm_range`,
+Belongs here: registering new versions and experiments, and the relations `step`, `arm_range`,
 `reaction` that the set-based statements read. Does not: any decision about a lead (`plan`,
 `enroll`).
 """
@@ -41,7 +41,7 @@ def load_programme(
     sequences: Sequence[CompiledSequence],
     now: datetime,
 ) -> Programme:
-    """Register new versions and experiments, and make the temp tables that planning joins with.
+    """Register new versions and experiments, and the relations that planning joins with.
 
     Must run inside a transaction. Drafts are registered only once somebody is enrolled, so they are
     left out.
@@ -192,12 +192,7 @@ def _create_relations(con: duckdb.DuckDBPyConnection, programme: Programme) -> N
         ("arm_range", arm_rows, _ARM_SCHEMA),
         ("reaction", reaction_rows, _REACTION_SCHEMA),
     ):
-        frame = pl.DataFrame(rows, schema=schema, orient="row")
-        con.register("programme_frame", frame)
-        con.execute(  # name is one of the three constants above
-            f"create or replace temp table {name} as select * from programme_frame"  # noqa: S608
-        )
-        con.unregister("programme_frame")
+        con.register(name, pl.DataFrame(rows, schema=schema, orient="row"))
     con.execute(
         """
         create or replace temp table winner as

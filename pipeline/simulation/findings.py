@@ -66,7 +66,8 @@ class DemoReport:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain values."""
-        return {**asdict(self), "is_accounted": self.is_accounted}
+        ended_at = self.ended_at.isoformat()
+        return {**asdict(self), "ended_at": ended_at, "is_accounted": self.is_accounted}
 
 
 def write_report(
