@@ -1,0 +1,395 @@
+"""How Hypothesis draws worlds: small ones, in every feature, with a bias for what goes wrong."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from hypothesis import strategies as st
+
+from tests.reference.worlds import (
+    ADDRESSES,
+    DEFAULT_REACTIONS,
+    PROXY,
+    READER,
+    SCANNERS,
+    URLS,
+    Arm,
+    Beat,
+    Calendar,
+    Condition,
+    Delay,
+    Edit,
+    Happening,
+    Lead,
+    Sequence,
+    Step,
+    Test,
+    Universe,
+    Way,
+    World,
+)
+
+Draw = Any
+
+# Before clocks change in America, Europe, Egypt, Australia; a leap day; the end of a year; nothing.
+STARTS = [
+    datetime(2026, 3, 5, 14, 0, tzinfo=UTC),
+    datetime(2026, 10, 29, 3, 30, tzinfo=UTC),
+    datetime(2026, 3, 26, 8, 15, tzinfo=UTC),
+    datetime(2026, 10, 22, 17, 0, tzinfo=UTC),
+    datetime(2026, 4, 2, 22, 0, tzinfo=UTC),
+    datetime(2026, 4, 21, 12, 0, tzinfo=UTC),
+    datetime(2026, 9, 3, 1, 45, tzinfo=UTC),
+    datetime(2028, 2, 26, 13, 0, tzinfo=UTC),
+    datetime(2026, 12, 29, 20, 0, tzinfo=UTC),
+    datetime(2026, 6, 10, 15, 0, tzinfo=UTC),
+]
+ZONES = [
+    "America/New_York",
+    "Europe/Berlin",
+    "Asia/Kolkata",
+    "Australia/Lord_Howe",
+    "America/St_Johns",
+    "Africa/Cairo",
+    "America/Havana",
+    "America/Santiago",
+    "Pacific/Chatham",
+    "Pacific/Kiritimati",
+    "Europe/Dublin",
+    "America/Nuuk",
+    "Africa/Casablanca",
+    "America/Los_Angeles",
+]
+HOURS = [
+    ("00:00-24:00",),
+    ("09:00-17:00",),
+    ("08:00-12:00", "13:30-18:00"),
+    ("22:00-02:00",),
+    ("00:00-06:00", "20:15-23:45"),
+    ("01:30-03:00",),
+]
+DAYS = [
+    ("mon", "tue", "wed", "thu", "fri", "sat", "sun"),
+    ("mon", "tue", "wed", "thu", "fri"),
+    ("fri", "sat", "sun"),
+    ("sun",),
+]
+GAPS = [0, 1, 6, 30, 60, 240, 720, 1440, 1500, 4320, 14400]
+AGENTS = [READER, PROXY, READER, *SCANNERS, None]
+
+
+def one_in(draw: Draw, number: int) -> bool:
+    return draw(st.integers(0, number - 1)) == number - 1
+
+
+def pick(draw: Draw, options: Any) -> Any:
+    return draw(st.sampled_from(options))
+
+
+def draw_delay(draw: Draw) -> Delay:
+    since = "enrollment" if one_in(draw, 6) else "previous"
+    texts = [(0, "m"), (10, "m"), (90, "m"), (1, "h"), (26, "h"), (1, "d"), (2, "d"), (1, "w")]
+    amount, unit = pick(draw, [*texts, (1, "bd"), (3, "bd"), (0, "bd"), (0, "d"), (3, "d")])
+    return Delay(amount, unit, since)
+
+
+def draw_condition(draw: Draw, before: list[str], depth: int = 0) -> Condition:
+    """A condition over steps that may lie on the path before; R5 wants `sent` beside a `not opened`."""
+    if depth < 2 and one_in(draw, 4):
+        left, right = (draw_condition(draw, before, depth + 1) for _ in range(2))
+        return (pick(draw, ["and", "or"]), left, right)
+    of_lead = draw_lead_condition(draw)
+    if not before or one_in(draw, 3):
+        plain = [("replied",), ("not", ("replied",)), ("converted",), of_lead]
+        return pick(draw, [*plain, ("count_sends", 1), ("count_sends", 2), ("days_since", 1.5)])
+    step = pick(draw, before)
+    what = pick(draw, [("opened", step), ("clicked", step), ("clicked", step, "*pricing*")])
+    return pick(
+        draw,
+        [
+            ("sent", step),
+            ("not", ("sent", step)),
+            what,
+            ("and", ("sent", step), ("not", what)),
+        ],
+    )
+
+
+def draw_lead_condition(draw: Draw) -> Condition:
+    plain = pick(
+        draw, [("lead", "country", "US"), ("lead", "plan", "pro"), ("unknown", "timezone")]
+    )
+    return ("not", plain) if one_in(draw, 3) else plain
+
+
+class StepMaker:
+    """Draws the steps of one sequence, branches within branches included."""
+
+    def __init__(self, draw: Draw, name: str, has_tests: bool) -> None:
+        self.draw, self.name, self.has_tests = draw, name, has_tests
+        self.number = 0
+
+    def steps(self, least: int, most: int, before: list[str], depth: int = 0) -> tuple[Step, ...]:
+        found: list[Step] = []
+        before = list(before)
+        for place in range(self.draw(st.integers(least, most))):
+            is_first = not before and not found and depth == 0
+            step = self.step(before, depth, is_first=is_first)
+            found.append(step)
+            before += names_of(step)
+            if step.kind == "end" and step.when is None:
+                break
+            if self.number > 8:
+                break
+        return tuple(found)
+
+    def step(self, before: list[str], depth: int, *, is_first: bool) -> Step:
+        draw = self.draw
+        self.number += 1
+        name = f"{self.name[-1]}{self.number}"
+        after = draw_delay(draw) if one_in(draw, 2) or not is_first else None
+        when = draw_condition(draw, before) if one_in(draw, 3) else None
+        kinds = ["email", "email", "sms", "email"]
+        if depth < 2:
+            kinds += ["branch"]
+        if not is_first:
+            kinds += ["end"]
+        kind = pick(draw, kinds)
+        if kind == "end":
+            return Step(name, kind, after, when, end=pick(draw, ["completed", "inactive"]))
+        if kind == "branch":
+            count = draw(st.integers(1, 2))
+            ways = [
+                Way(draw_condition(draw, before), self.steps(0, 2, before, depth + 1))
+                for _ in range(count)
+            ]
+            if one_in(draw, 2):
+                ways.append(Way(None, self.steps(1, 2, before, depth + 1)))
+            return Step(name, kind, after, when, ways=tuple(ways))
+        test = self.test(name, after) if self.has_tests and one_in(draw, 3) else None
+        attempts, backoff, then = 3, 1, "skip"
+        if one_in(draw, 2):
+            attempts = draw(st.integers(1, 4))
+            backoff, then = pick(draw, [1, 10, 120, 0]), pick(draw, ["skip", "exit"])
+        late, late_then = 1440, "skip"
+        if one_in(draw, 2):
+            late, late_then = pick(draw, [5, 240, 4320]), pick(draw, ["skip", "send"])
+        return Step(name, kind, after, when, attempts, backoff, then, late, late_then, test)
+
+    def test(self, name: str, after: Delay | None) -> Test:
+        draw = self.draw
+        varies = "delay" if after and one_in(draw, 2) else "content"
+        percents = pick(draw, [(50, 50), (20, 80), (30, 30, 40)])
+        arms = tuple(
+            Arm(
+                "abc"[place],
+                percent,
+                draw_delay(draw) if varies == "delay" and (place == 0 or one_in(draw, 2)) else None,
+            )
+            for place, percent in enumerate(percents)
+        )
+        return Test(f"{self.name}-{name}", pick(draw, ["a", "b"]), pick(draw, [100, 60]), varies, arms)
+
+
+def names_of(step: Step) -> list[str]:
+    """The message steps that may lie on the path once this step is passed."""
+    if step.kind in ("email", "sms"):
+        return [step.name]
+    return [name for way in step.ways for inner in way.steps for name in names_of(inner)]
+
+
+def draw_calendar(draw: Draw) -> Calendar:
+    if one_in(draw, 2):
+        return Calendar()
+    zone = pick(draw, ["lead", "lead", *ZONES[:8]])
+    return Calendar(zone, pick(draw, ZONES[:3]), pick(draw, DAYS), pick(draw, HOURS))
+
+
+def draw_sequence(draw: Draw, name: str, sources: list[str]) -> Sequence:
+    react = tuple(
+        (kind, action)
+        for kind in DEFAULT_REACTIONS
+        if (action := pick(draw, [None, None, "stop", "pause", "continue"]))
+    )
+    return Sequence(
+        name=name,
+        steps=StepMaker(draw, name, has_tests=one_in(draw, 2)).steps(1, 4, []),
+        sources=tuple(sources[: draw(st.integers(1, len(sources)))]),
+        status="paused" if one_in(draw, 12) else "active",
+        only=draw_lead_condition(draw) if one_in(draw, 6) else None,
+        goal=pick(draw, ["sale", None]),
+        holdout_percent=pick(draw, [0, 0, 20, 50]),
+        max_leads=pick(draw, [None, None, None, 1, 3]),
+        per_day=pick(draw, [None, None, 1, 2, 4]),
+        calendar=draw_calendar(draw),
+        react=react,
+    )
+
+
+def draw_lead(draw: Draw, name: str, number: int, sources: list[str]) -> Lead:
+    phones = [f"+1555{number:04d}{place:03d}" for place in (0, int(name.rpartition("l")[2]) + 1)]
+    has_email = not one_in(draw, 6)
+    # Two may share a phone, if both have an address of their own.
+    phone = pick(draw, [phones[1], phones[1], phones[0] if has_email else phones[1], None])
+    return Lead(
+        name=name,
+        source=pick(draw, sources),
+        has_email=has_email,
+        phone=phone,
+        country=pick(draw, ["US", "DE", None]),
+        zone=pick(draw, [None, *ZONES]),
+        plan=pick(draw, ["pro", "free", None]),
+        age_hours=pick(draw, [0, 0, 3]),
+    )
+
+
+KINDS = ["opened", "clicked", "opened", "clicked", "replied", "replied", "converted"]
+RARE_KINDS = ["unsubscribed", "unsubscribed", "subscribed", "bounced", "complained", "auto_replied"]
+STRANGE_KINDS = ["meeting_booked", "rejected", "conversion_reversed"]
+
+
+def draw_event(draw: Draw, lead: Lead, arrival: int, beats: int) -> list[Happening]:
+    kind = pick(draw, [*KINDS, *RARE_KINDS, *STRANGE_KINDS])
+    beat = draw(st.integers(min(arrival, beats - 1), beats - 1))
+    is_engagement = kind in ("opened", "clicked")
+    ago = pick(draw, [0, 0.05, 1 / 6, 0.5, 5, 55, 600])
+    # Opens and clicks come soon, so that the last hour, which is judged together, holds them all.
+    late = pick(draw, [0, 0.01, 0.5, 9] if is_engagement else [0, 0, 1, 90, 2000, 6000])
+    common = {
+        "beat": beat,
+        "lead": lead.name,
+        "minutes_ago": ago,
+        "nth": pick(draw, [0, 1, 2, None] if not is_engagement else [0, 1, 2]),
+        "by": pick(draw, ADDRESSES),
+        "again": one_in(draw, 5),
+    }
+    if not is_engagement:
+        goal = "demo" if one_in(draw, 4) else "sale"
+        return [Happening(kind=kind, minutes_late=late, goal=goal, **common)]
+    common["source"] = pick(draw, ["tracker", "webhook:webhook"])
+    common["agent"] = pick(draw, AGENTS)
+    if kind == "clicked" and one_in(draw, 3):
+        # A scanner follows every link within two seconds.
+        lates = [late, late + 0.01, late + 0.02]
+        return [
+            Happening(kind=kind, minutes_late=lates[place], url=url, **common)
+            for place, url in enumerate(URLS)
+        ]
+    url = pick(draw, URLS) if kind == "clicked" else None
+    return [Happening(kind=kind, minutes_late=late, url=url, **common)]
+
+
+@st.composite
+def worlds(draw: Draw, number: int, beats: int, most_leads: int) -> World:
+    """One world of up to three sequences."""
+    name = f"w{number}"
+    sources = [f"W{number}A", f"W{number}B"]
+    sequences = tuple(
+        draw_sequence(draw, f"{name}-{letter}", sources)
+        for letter in "xyz"[: draw(st.integers(1, 3))]
+    )
+    least = 1 if most_leads <= 12 else most_leads
+    count = draw(st.integers(least, most_leads))
+    leads = tuple(draw_lead(draw, f"{name}-l{place}", number, sources) for place in range(count))
+    happenings: list[Happening] = []
+    for lead in leads:
+        arrival = pick(draw, [0, 0, 0, 1, 3])
+        happenings.append(
+            Happening(
+                min(arrival, beats - 1), "arrives", lead.name, minutes_ago=pick(draw, [0, 20])
+            )
+        )
+        for _ in range(draw(st.integers(0, 3))):
+            happenings += draw_event(draw, lead, arrival + 1, beats)
+        if one_in(draw, 4) and arrival + 1 < beats:
+            happenings.append(draw_change(draw, lead, number, arrival + 1, beats))
+        if one_in(draw, 3):
+            happenings.append(
+                Happening(
+                    draw(st.integers(0, beats - 1)),
+                    "resumes",
+                    lead.name,
+                    sequence=pick(draw, sequences).name,
+                )
+            )
+    return World(
+        name=name,
+        sequences=sequences,
+        leads=leads,
+        happenings=tuple(happenings),
+        answers=tuple(
+            draw(
+                st.lists(
+                    st.sampled_from(["accepted", "accepted", "later", "busy", "refused", "nothing"]),
+                    min_size=1,
+                    max_size=5,
+                )
+            )
+        ),
+        edits=draw_edits(draw, sequences, beats),
+    )
+
+
+def draw_change(draw: Draw, lead: Lead, number: int, first: int, beats: int) -> Happening:
+    options = [("timezone", pick(draw, ZONES)), ("country", "US"), ("plan", "pro")]
+    if not lead.has_email:
+        options.append(("email", f"{lead.name}@example.com"))
+    if not lead.phone:
+        options.append(("phone", f"+1666{number:04d}{int(lead.name.rpartition('l')[2]):03d}"))
+    return Happening(
+        draw(st.integers(first, beats - 1)), "changes", lead.name, fields=(pick(draw, options),)
+    )
+
+
+def draw_edits(draw: Draw, sequences: tuple[Sequence, ...], beats: int) -> tuple[Edit, ...]:
+    """At most one file changes, in the middle: reading all files again is what takes long."""
+    if not one_in(draw, 2):
+        return ()
+    old = pick(draw, sequences)
+    if one_in(draw, 6):
+        return (Edit(beats // 2, old.name, None),)
+    new = draw_sequence(draw, old.name, list(old.sources))
+    changed = {
+        "status": pick(draw, ["active", "active", "paused", "archived"]),
+        "calendar": new.calendar,
+        "react": new.react,
+        "per_day": new.per_day,
+        "max_leads": new.max_leads,
+    }
+    if one_in(draw, 2):
+        changed |= {"steps": without_tests(new.steps), "goal": new.goal}
+    return (Edit(beats // 2, old.name, Sequence(**vars(old) | changed)),)
+
+
+def without_tests(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """An experiment's id names one test for ever; other steps need another id."""
+    return tuple(
+        Step(
+            **vars(step)
+            | {
+                "test": None,
+                "ways": tuple(Way(way.when, without_tests(way.steps)) for way in step.ways),
+            }
+        )
+        for step in steps
+    )
+
+
+@st.composite
+def universes(draw: Draw, count_worlds: int, count_beats: int, most_leads: int = 12) -> Universe:
+    """Worlds side by side in one home: a tick costs the same for one as for many."""
+    beats = tuple(
+        Beat(
+            minutes=pick(draw, GAPS),
+            waits_for_due=one_in(draw, 2),
+            leaves=one_in(draw, 6),
+            reaches=pick(draw, ["nobody", "half", "everybody"]),
+        )
+        for _ in range(count_beats)
+    )
+    return Universe(
+        start=pick(draw, STARTS),
+        beats=beats,
+        worlds=tuple(
+            draw(worlds(number, count_beats, most_leads)) for number in range(count_worlds)
+        ),
+    )

@@ -1,0 +1,988 @@
+"""The rules a second time: one lead at a time, plain Python, no database.
+
+This is the specification that the engine is tested against. It is written from the rules (R1 to R20,
+named where they apply), not from the engine's statements. Ids that only the ledger can give (leads,
+enrollments) come in as `Names`; everything else it finds out by itself.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from tests.reference.worlds import (
+    DEFAULT_REACTIONS,
+    SAID,
+    WORKSPACE_ZONE,
+    Beat,
+    Calendar,
+    Condition,
+    Delay,
+    Happening,
+    Lead,
+    Sequence,
+    Step,
+    Test,
+    World,
+    address_of,
+    is_reached,
+    occurred_at,
+    received_at,
+)
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+JUDGED_AFTER = timedelta(seconds=10)
+# A send whose flow has gone on: it was handed over, or may have been (R9).
+CONTACTED = ("handed_over", "unknown")
+
+
+# Wall clocks (R2, R3) -------------------------------------------------------------------------------
+
+
+def wall(moment: datetime, zone: str) -> datetime:
+    return moment.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0)
+
+
+@lru_cache(maxsize=100_000)
+def first_instant(local: datetime, zone: str) -> datetime:
+    """The first instant at which the wall clock shows this time, or a later one (in a gap)."""
+    quarter = timedelta(minutes=15)
+    utc = local.replace(tzinfo=UTC)
+    # Quarters of an hour from a day before: clocks are only changed on one.
+    earlier = utc - timedelta(hours=26)
+    earlier -= timedelta(
+        minutes=earlier.minute % 15, seconds=earlier.second, microseconds=earlier.microsecond
+    )
+    while wall(earlier + quarter, zone) < local:
+        earlier += quarter
+    found = earlier + (local - wall(earlier, zone))
+    return min(found, earlier + quarter)
+
+
+def first_open(calendar: Calendar, zone: str, moment: datetime) -> datetime:
+    """The first instant at or after a moment inside a window (R3)."""
+    today = wall(moment, zone).date()
+    return min(
+        max(opens, moment)
+        for offset in range(-2, 11)
+        for opens, closes in windows_of(calendar, zone, today + timedelta(days=offset))
+        if moment < closes and opens < closes
+    )
+
+
+@lru_cache(maxsize=100_000)
+def windows_of(calendar: Calendar, zone: str, day: date) -> tuple[tuple[datetime, datetime], ...]:
+    """The windows that belong to a day: those that open on it."""
+    if DAYS[day.weekday()] not in calendar.days:
+        return ()
+    found = []
+    for text in calendar.hours:
+        opens, closes = (
+            timedelta(hours=int(part[:2]), minutes=int(part[3:])) for part in text.split("-")
+        )
+        if closes <= opens:
+            closes += timedelta(days=1)
+        midnight = datetime.combine(day, time())
+        found.append((first_instant(midnight + opens, zone), first_instant(midnight + closes, zone)))
+    return tuple(found)
+
+
+def later_by(anchor: datetime, delay: Delay, zone: str) -> datetime:
+    """R2: minutes and hours elapse; days, weeks and business days keep the wall time."""
+    if delay.unit in ("m", "h"):
+        return anchor + timedelta(minutes=delay.amount * (60 if delay.unit == "h" else 1))
+    local = wall(anchor, zone)
+    if delay.unit in ("d", "w"):
+        return first_instant(
+            local + timedelta(days=delay.amount * (7 if delay.unit == "w" else 1)), zone
+        )
+    for _ in range(delay.amount):
+        local += timedelta(days=1)
+        while local.weekday() in (5, 6):
+            local += timedelta(days=1)
+    return first_instant(local, zone)
+
+
+def fraction(*words: object) -> float:
+    """52 bits of a hash of words, as a number from 0 to 1."""
+    text = ":".join(map(str, words)).encode()
+    return int(hashlib.md5(text).hexdigest()[:13], 16) / 2**52
+
+
+# What there is --------------------------------------------------------------------------------------
+
+
+@dataclass
+class Names:
+    """What only the ledger can know: its salt, and ids by which ties are broken and arms drawn."""
+
+    salt: str
+    leads: dict[str, int]
+    enrollments: dict[tuple[str, str], int]
+
+
+@dataclass
+class Person:
+    name: str
+    source: str
+    email: bool
+    phone: str | None
+    country: str | None
+    timezone: str | None
+    plan: str | None
+    created_at: datetime
+
+
+@dataclass
+class Send:
+    journey: "Journey"
+    step: Step
+    variant: str | None
+    claimed_at: datetime
+    slot_at: datetime
+    zone: str
+    local_on: date
+    outcomes: list[tuple[Any, ...]] = field(default_factory=list)
+
+    @property
+    def status(self) -> str:
+        return self.outcomes[-1][1] if self.outcomes else "claimed"
+
+    @property
+    def handed_over_at(self) -> datetime | None:
+        return next((row[0] for row in self.outcomes if row[1] == "handed_over"), None)
+
+
+@dataclass
+class Journey:
+    """One lead in one sequence."""
+
+    person: Person
+    sequence: str
+    version: Sequence  # its steps and goal, as they were at enrollment (R19)
+    version_no: int
+    enrolled_at: datetime
+    is_holdout: bool
+    step: Step | None = None
+    status: str = "waiting"  # waiting | in_flight | retry
+    due_at: datetime = datetime.min.replace(tzinfo=UTC)
+    slot_at: datetime = datetime.min.replace(tzinfo=UTC)
+    anchor_at: datetime = datetime.min.replace(tzinfo=UTC)
+    zone: str = ""
+    arm: str | None = None
+    attempts: int = 0
+    send: Send | None = None
+    sent: set[str] = field(default_factory=set)
+    opened: set[str] = field(default_factory=set)
+    clicked: set[str] = field(default_factory=set)
+    has_replied: bool = False
+    has_converted: bool = False
+    count_sends: int = 0
+    paused_at: datetime | None = None
+    end: tuple[Any, ...] | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Running, or ended while a claim is in somebody's hands."""
+        return self.step is not None
+
+    def following(self, step: Step) -> Step | None:
+        return dict(follow(self.version.steps, None))[step.name]
+
+
+def follow(steps: tuple[Step, ...], after: Step | None) -> Iterator[tuple[str, Step | None]]:
+    """What comes after each step: the next of its list, at the end what comes after the branch."""
+    # No steps at all have one follower too many.
+    for step, following in zip(steps, [*steps[1:], after], strict=False):
+        yield step.name, following
+        for way in step.ways:
+            yield from follow(way.steps, following)
+
+
+@dataclass
+class Event:
+    what: Happening
+    person: Person
+    send: Send | None
+    occurred_at: datetime
+    received_at: datetime
+    is_by_phone: bool
+    verdict: str = "human"
+
+
+@dataclass
+class Suppression:
+    person: Person
+    channel: str
+    reason: str
+    created_at: datetime
+    lifted_at: datetime | None = None
+
+
+class Interpreter:
+    """Lives through one world, tick by tick."""
+
+    def __init__(self, world: World, names: Names) -> None:
+        self.world, self.names = world, names
+        self.files: dict[str, Sequence] = {s.name: s for s in world.sequences}
+        self.leads = {lead.name: lead for lead in world.leads}
+        self.versions: dict[str, list[tuple[Any, ...]]] = {}
+        self.people: dict[str, Person] = {}
+        self.journeys: list[Journey] = []
+        self.sends: list[Send] = []
+        self.why: list[tuple[Any, ...]] = []
+        self.pauses: list[list[Any]] = []
+        self.events: list[Event] = []
+        self.pending: list[Event] = []
+        self.suppressions: list[Suppression] = []
+        self.assignments: dict[tuple[str, str], tuple[Any, ...]] = {}
+        self.journal: list[tuple[Journey, str, str | None, datetime]] = []
+        self.next_at: datetime | None = None
+        self.before = datetime.min.replace(tzinfo=UTC)
+
+    # The tick (design.md section 6) -----------------------------------------------------------------
+
+    def tick(self, number: int, beat: Beat, now: datetime) -> None:
+        for edit in self.world.edits:
+            if edit.beat == number:
+                self.files.pop(edit.name, None)
+                if edit.after:
+                    self.files[edit.name] = edit.after
+        for name, sequence in self.files.items():
+            content = (sequence.steps, sequence.goal)
+            known = self.versions.setdefault(name, [])
+            if content not in known and sequence.status != "draft":
+                known.append(content)
+        self.resume(number, now)
+        self.take_in(number, now)
+        self.judge(now)
+        while True:
+            if not beat.leaves:
+                self.read_journal()
+            self.enroll(now)
+            self.plan(now)
+            if beat.leaves or not self.hand_over(now):
+                break
+        self.next_at = self.find_next()
+        if beat.leaves:
+            self.let_other_dispatcher(beat, now)
+        self.before = now
+
+    def find_next(self) -> datetime | None:
+        """When the next tick has something to do; a claim in nobody's hands counts as long ago."""
+        moments = [event.received_at + JUDGED_AFTER for event in self.pending]
+        for journey in self.journeys:
+            if journey.is_live and journey.status == "in_flight":
+                moments.append(datetime(1970, 1, 1, tzinfo=UTC))
+            elif journey.is_live and self.is_running(journey) and not journey.paused_at:
+                moments.append(journey.slot_at)
+        return min(moments, default=None)
+
+    def is_running(self, journey: Journey) -> bool:
+        # A file that is gone lets those in it finish, like an archived one.
+        file = self.files.get(journey.sequence)
+        return file is None or file.status in ("active", "archived")
+
+    def calendar(self, journey: Journey) -> Calendar:
+        file = self.files.get(journey.sequence)
+        return file.calendar if file else GONE_CALENDAR
+
+    # What has landed --------------------------------------------------------------------------------
+
+    def take_in(self, number: int, now: datetime) -> None:
+        told = [what for what in self.world.happenings if what.kind != "resumes"]
+        today = [what for what in told if what.beat == number]
+        today.sort(key=lambda what: what.minutes_ago, reverse=True)
+        for what in today:
+            if what.kind == "arrives":
+                self.add_person(self.leads[what.lead], received_at(what, now, self.before))
+        for what in today:
+            if what.kind == "changes" and what.lead in self.people:
+                self.change_person(self.people[what.lead], dict(what.fields))
+        fresh = []
+        for what in today:
+            if what.kind in ("arrives", "changes"):
+                continue
+            event = self.find_event(what, received_at(what, now, self.before))
+            # An event of somebody unknown is put aside; told twice it is still one event.
+            if event:
+                fresh.append(event)
+        self.events += fresh
+        self.classify(fresh)
+        self.pending += [
+            e for e in fresh if e.what.kind in ("opened", "clicked") and e.verdict == "human" and e.send
+        ]
+        for event in fresh:
+            self.suppress(event)
+        self.lift()
+        self.react(fresh, now)
+
+    def add_person(self, lead: Lead, received: datetime) -> None:
+        self.people[lead.name] = Person(
+            lead.name,
+            lead.source,
+            lead.has_email,
+            lead.phone,
+            lead.country,
+            lead.zone,
+            lead.plan,
+            received - timedelta(hours=lead.age_hours),
+        )
+
+    def change_person(self, person: Person, fields: dict[str, str]) -> None:
+        for name, value in fields.items():
+            setattr(person, name, bool(value) if name == "email" else value)
+
+    def find_event(self, what: Happening, received: datetime) -> Event | None:
+        person = self.find_person(what)
+        if person is None:
+            return None
+        send = None
+        if what.nth is not None:
+            answered = self.answered_sends(what.lead)
+            send = answered[what.nth % len(answered)] if answered else None
+            if send:
+                person = send.journey.person
+        is_by_phone = "phone" in address_of(what, self.leads[what.lead])
+        return Event(what, person, send, occurred_at(what, received), received, is_by_phone)
+
+    def answered_sends(self, lead: str) -> list[Send]:
+        """What a lead got, as far as an answer was taken in: what events can be threaded to."""
+        mine = [s for s in self.sends if s.journey.person.name == lead and s.status in CONTACTED]
+        return sorted(mine, key=lambda s: (s.claimed_at, s.journey.sequence, s.step.name))
+
+    def find_person(self, what: Happening) -> Person | None:
+        person = self.people.get(what.lead)
+        if person and "phone" in address_of(what, self.leads[what.lead]):
+            # A phone that several have means the one who came first.
+            same = [p for p in self.people.values() if p.phone == person.phone]
+            return min(same, key=lambda p: (p.created_at, self.names.leads[p.name]))
+        return person
+
+    def classify(self, fresh: list[Event]) -> None:
+        """Human, uncertain or machine (R5): opens and clicks of the messages that got new ones."""
+        told = [e for e in self.events if e.what.kind in ("opened", "clicked")]
+        units = {unit_of(event) for event in fresh if event in told}
+        for unit in units:
+            around = [event for event in told if unit_of(event) == unit]
+            for event in around:
+                verdict = judge_event(event, around)
+                was_human, event.verdict = event.verdict == "human", verdict
+                if event in fresh:
+                    continue
+                if was_human and verdict != "human":
+                    self.pending = [e for e in self.pending if e is not event]
+                elif verdict == "human" and not was_human and event.send:
+                    self.pending.append(event)
+
+    # Suppression (R20) ------------------------------------------------------------------------------
+
+    def suppress(self, event: Event) -> None:
+        if event.what.kind not in ("unsubscribed", "complained", "bounced"):
+            return
+        channel = channel_of(event)
+        people = [event.person]
+        if channel == "sms" and event.person.phone:
+            # STOP holds for the number, whoever else has it.
+            people = [p for p in self.people.values() if p.phone == event.person.phone]
+        for person in people:
+            row = Suppression(person, channel, event.what.kind, event.occurred_at)
+            if row_key(row) not in {row_key(known) for known in self.suppressions}:
+                self.suppressions.append(row)
+
+    def lift(self) -> None:
+        """Subscribing again lifts an unsubscribe that came before it, nothing else."""
+        for row in self.suppressions:
+            moments = [
+                event.occurred_at
+                for event in self.events
+                if event.what.kind == "subscribed"
+                and channel_of(event) == row.channel
+                and is_same_recipient(event.person, row.person, row.channel)
+                and event.occurred_at > row.created_at
+            ]
+            if row.reason == "unsubscribed" and moments:
+                row.lifted_at = min(moments)
+
+    def suppressed_by(self, journey: Journey, step: Step) -> str | None:
+        reasons = [
+            row.reason
+            for row in self.suppressions
+            if row.person is journey.person and row.channel == step.kind and not row.lifted_at
+        ]
+        return min(reasons, default=None)
+
+    # Reactions (R6, R16, R20) -----------------------------------------------------------------------
+
+    def react(self, fresh: list[Event], now: datetime) -> None:
+        for journey in self.journeys:
+            if not journey.is_live or journey.end:
+                continue
+            mine = [event for event in fresh if self.concerns(event, journey)]
+            journey.has_replied |= any(event.what.kind == "replied" for event in mine)
+            journey.has_converted |= any(event.what.kind == "converted" for event in mine)
+            # At one instant a conversion comes first.
+            mine.sort(key=lambda e: (e.occurred_at, e.what.kind != "converted", e.what.kind))
+            reactions = [(self.reaction(journey, event.what.kind), event) for event in mine]
+            stop = next((event for action, event in reactions if action == "stop"), None)
+            pause = next((event for action, event in reactions if action == "pause"), None)
+            if stop:
+                self.stop(journey, stop, now)
+            elif pause and not journey.paused_at:
+                journey.paused_at = pause.occurred_at
+                self.pauses.append([journey, pause.occurred_at, None, pause.what.kind])
+
+    def concerns(self, event: Event, journey: Journey) -> bool:
+        if event.person is not journey.person or event.occurred_at < journey.enrolled_at:
+            return False
+        if event.what.kind == "converted":
+            return event.what.goal == journey.version.goal
+        if event.what.kind not in DEFAULT_REACTIONS:
+            return False
+        # What is threaded to a message acts on its enrollment only.
+        return event.send is None or event.send.journey is journey
+
+    def reaction(self, journey: Journey, kind: str) -> str:
+        file = self.files.get(journey.sequence)
+        return (DEFAULT_REACTIONS | dict(file.react if file else ()))[kind]
+
+    def stop(self, journey: Journey, event: Event, now: datetime) -> None:
+        if event.what.kind == "converted":
+            journey.end = (event.occurred_at, "converted", event.what.goal)
+        else:
+            journey.end = (event.occurred_at, "exited", event.what.kind)
+        if journey.status == "in_flight":
+            return  # leaves when the claim is settled
+        if journey.status == "retry":
+            self.record(journey, now, "withdrawn", "ended")
+        journey.step = None
+
+    def judge(self, now: datetime) -> None:
+        """R5: opens and clicks count when the burst around them can be judged."""
+        for event in self.pending:
+            if event.received_at + JUDGED_AFTER <= now and event.send:
+                journey, step = event.send.journey, event.send.step.name
+                if journey.is_live:
+                    journey.opened.add(step)
+                    if event.what.kind == "clicked":
+                        journey.clicked.add(step)
+        self.pending = [e for e in self.pending if e.received_at + JUDGED_AFTER > now]
+
+    def resume(self, number: int, now: datetime) -> None:
+        """R6: the open due time moves by the length of the pause."""
+        for what in self.world.happenings:
+            if what.kind != "resumes" or what.beat != number:
+                continue
+            for journey in self.journeys:
+                is_meant = (journey.person.name, journey.sequence) == (what.lead, what.sequence)
+                if is_meant and journey.is_live and journey.paused_at:
+                    length = now - journey.paused_at
+                    journey.due_at += length
+                    journey.slot_at += length
+                    journey.paused_at = None
+                    for pause in self.pauses:
+                        if pause[0] is journey and pause[2] is None:
+                            pause[2] = now
+
+    # Enrolment (R12, R18) ---------------------------------------------------------------------------
+
+    def enroll(self, now: datetime) -> None:
+        for file in self.files.values():
+            if file.status != "active":
+                continue
+            inside = [j for j in self.journeys if j.sequence == file.name]
+            room = len(inside) + 10**6 if file.max_leads is None else file.max_leads
+            room -= sum(not journey.is_holdout for journey in inside)
+            known = {journey.person.name for journey in inside}
+            people = sorted(
+                self.people.values(), key=lambda p: (p.created_at, self.names.leads[p.name])
+            )
+            for person in people:
+                is_wanted = person.source in file.sources and holds(file.only, person)
+                if person.name in known or not is_wanted or room <= 0:
+                    continue
+                draw = fraction(
+                    self.names.salt, "holdout", file.name, self.names.leads[person.name]
+                )
+                is_holdout = draw < file.holdout_percent / 100
+                room -= not is_holdout
+                versions = self.versions[file.name]
+                number = versions.index((file.steps, file.goal))
+                journey = Journey(person, file.name, file, number, now, is_holdout)
+                self.journeys.append(journey)
+                self.go_to(journey, file.steps[0], now)
+
+    # The way through a sequence (R1, R2) ------------------------------------------------------------
+
+    def go_to(self, journey: Journey, step: Step | None, settled_at: datetime) -> None:
+        """What comes once the step before is settled."""
+        if journey.end:
+            journey.step = None
+            return
+        if step is None:
+            self.finish(journey, settled_at, "completed", None)
+            return
+        zone = self.calendar(journey).zone
+        if zone == "lead":
+            zone = journey.person.timezone or self.calendar(journey).fallback
+        journey.step, journey.status, journey.zone = step, "waiting", zone
+        journey.arm, journey.send, journey.attempts = None, None, 0
+        delay = step.after or Delay(0, "m")
+        if step.test and step.test.varies == "delay":
+            journey.arm = self.draw(journey, step.test, settled_at)
+            delay = next((a.after for a in step.test.arms if a.name == journey.arm and a.after), delay)
+        anchor = journey.enrolled_at if delay.since == "enrollment" else settled_at
+        journey.anchor_at = settled_at
+        journey.due_at = max(later_by(anchor, delay, zone), settled_at)
+        journey.slot_at = journey.due_at
+
+    def finish(self, journey: Journey, at: datetime, status: str, reason: str | None) -> None:
+        journey.end = (at, status, reason)
+        journey.step = None
+
+    def draw(self, journey: Journey, test: Test, at: datetime) -> str:
+        """The arm (R13, R14): the stored one, else the one that the hash proposes, stored."""
+        key = (test.name, journey.person.name)
+        if key in self.assignments:
+            return self.assignments[key][0]
+        salt, lead = self.names.salt, self.names.leads[journey.person.name]
+        file = self.files.get(journey.sequence)
+        holdout = file.holdout_percent / 100 if file else 0.0
+        is_first = first_contact(journey.version.steps)
+        has_held_out = bool(file and is_first and is_first.test is test)
+        is_outside = fraction(salt, "sample", test.name, lead) >= test.percent / 100
+        place, arm = fraction(salt, test.name, lead), test.arms[-1]
+        low = 0.0
+        for one in test.arms:
+            low += one.percent / 100
+            if place < low:
+                arm = one
+                break
+        name = "(holdout)" if journey.is_holdout else test.control if is_outside else arm.name
+        if is_outside or (journey.is_holdout and not has_held_out):
+            return name
+        share = arm.percent / 100
+        probability = share * (1 - holdout) if has_held_out else share
+        if journey.is_holdout:
+            probability = holdout
+        self.assignments[key] = (name, round(probability, 9), at, "hash")
+        return name
+
+    # Planning ---------------------------------------------------------------------------------------
+
+    def plan(self, now: datetime) -> None:
+        """Passes over everything that is due, until nothing is (R10: caps see one pass at a time)."""
+        while True:
+            due = [
+                j
+                for j in self.journeys
+                if j.is_live
+                and j.slot_at <= now
+                and j.status != "in_flight"
+                and not j.paused_at
+                and self.is_running(j)
+            ]
+            if not due:
+                return
+            messages = [(j, j.step) for j in due if j.step and j.step.kind in ("email", "sms")]
+            for journey in due:
+                if journey.step and journey.step.kind in ("branch", "end"):
+                    self.pass_by(journey, journey.step, now)
+            survivors = [
+                (journey, step, slot)
+                for journey, step in messages
+                if (slot := self.check(journey, step, now))
+            ]
+            for sequence in {journey.sequence for journey, _, _ in survivors}:
+                self.apply_cap([s for s in survivors if s[0].sequence == sequence], now)
+
+    def pass_by(self, journey: Journey, step: Step, now: datetime) -> None:
+        """Branches and ends take no time (R1): they are settled at their due time."""
+        following = journey.following(step)
+        if step.when and not self.is_true(step.when, journey, now):
+            self.go_to(journey, following, journey.due_at)
+        elif step.kind == "end":
+            reason = None if step.end == "completed" else step.end
+            self.finish(journey, journey.due_at, "completed", reason)
+        else:
+            for way in step.ways:
+                if way.when is None or self.is_true(way.when, journey, now):
+                    following = way.steps[0] if way.steps else following
+                    break
+            self.go_to(journey, following, journey.due_at)
+
+    def check(self, journey: Journey, step: Step, now: datetime) -> datetime | None:
+        """Everything but caps, in order; the slot of a step that may go out, None for the others."""
+        calendar, is_retry = self.calendar(journey), journey.status == "retry"
+        opens = first_open(calendar, journey.zone, now)
+        if opens > now:
+            self.postpone(journey, step, now, "window", opens)
+            return None
+        slot = first_open(calendar, journey.zone, journey.slot_at)
+        if not is_retry:
+            late = now - slot > timedelta(minutes=step.late_minutes)
+            if late and step.late_then == "skip":
+                self.skip(journey, step, now, "late")
+                return None
+            if step.when and not self.is_true(step.when, journey, now):
+                self.skip(journey, step, now, "condition")
+                return None
+            if step.test and step.test.varies == "content" and journey.send is None:
+                journey.arm = self.draw(journey, step.test, now)
+        reason = self.suppressed_by(journey, step) or self.unreachable(journey, step)
+        if reason:
+            self.skip(journey, step, now, reason)
+            return None
+        return slot
+
+    def unreachable(self, journey: Journey, step: Step) -> str | None:
+        if not (journey.person.email if step.kind == "email" else journey.person.phone):
+            return "no_address"
+        file = self.files.get(journey.sequence)
+        is_new = journey.status == "waiting" and journey.send is None
+        if is_new and file and journey.count_sends >= file.per_lead:
+            return "lead_cap"
+        return None
+
+    def apply_cap(self, survivors: list[tuple[Journey, Step, datetime]], now: datetime) -> None:
+        """R10: follow-ups first, then due_at, then enrollment_id. Ghosts and retries use nothing."""
+        survivors.sort(
+            key=lambda s: (
+                s[0].count_sends == 0,
+                s[0].due_at,
+                self.names.enrollments.get((s[0].person.name, s[0].sequence), 0),
+            )
+        )
+        name = survivors[0][0].sequence
+        file = self.files.get(name)
+        midnight = datetime.combine(wall(now, WORKSPACE_ZONE).date(), time())
+        today = first_instant(midnight, WORKSPACE_ZONE)
+        tomorrow = first_instant(midnight + timedelta(days=1), WORKSPACE_ZONE)
+        used = sum(s.journey.sequence == name and s.claimed_at >= today for s in self.sends)
+        for journey, step, slot in survivors:
+            is_new = journey.status == "waiting" and journey.send is None
+            if is_new and file and file.per_day is not None and used >= file.per_day:
+                opens = first_open(self.calendar(journey), journey.zone, tomorrow)
+                self.postpone(journey, step, now, "sequence_cap", opens)
+            elif journey.is_holdout:
+                self.note(now, journey, step, "held_out", "holdout")
+                self.finish(journey, now, "completed", "held_out")
+            else:
+                used += is_new
+                self.claim(journey, step, now, slot)
+
+    def claim(self, journey: Journey, step: Step, now: datetime, slot: datetime) -> None:
+        journey.attempts += 1
+        journey.slot_at = max(slot, journey.slot_at)
+        if journey.send is None:
+            variant = journey.arm if step.test else None
+            local_on = wall(now, journey.zone).date()
+            journey.send = Send(
+                journey, step, variant, now, journey.slot_at, journey.zone, local_on
+            )
+            self.sends.append(journey.send)
+            journey.count_sends += 1
+        if step.test and step.test.varies == "content":
+            journey.arm = None
+        if journey.status != "retry":
+            self.note(now, journey, step, "claimed", None, attempt=journey.attempts)
+        journey.status = "in_flight"
+
+    def postpone(
+        self, journey: Journey, step: Step, now: datetime, reason: str, until: datetime
+    ) -> None:
+        if journey.status != "retry":
+            self.note(now, journey, step, "postponed", reason, until)
+        if step.test and step.test.varies == "content":
+            journey.arm = None
+        journey.slot_at = until
+
+    def skip(self, journey: Journey, step: Step, now: datetime, reason: str) -> None:
+        if journey.status == "retry":
+            self.record(journey, now, "withdrawn", reason)
+        else:
+            self.note(now, journey, step, "skipped", reason)
+        self.go_to(journey, journey.following(step), now)
+
+    def note(
+        self,
+        now: datetime,
+        journey: Journey,
+        step: Step,
+        outcome: str,
+        reason: str | None,
+        until: datetime | None = None,
+        attempt: int | None = None,
+    ) -> None:
+        self.why.append(
+            (now, journey.person.name, journey.sequence, step.name, outcome, reason, until, attempt)
+        )
+
+    def is_true(self, condition: Condition, journey: Journey, now: datetime) -> bool:
+        return evaluate(condition, journey.person, journey, now, self.events) is True
+
+    # Handing over (R7 to R9) ------------------------------------------------------------------------
+
+    def hand_over(self, now: datetime) -> bool:
+        """Look at each claim once more, hand over the others; whether there was anything to do."""
+        claims = [j for j in self.journeys if j.is_live and j.status == "in_flight"]
+        for journey in claims:
+            assert journey.step
+            if journey.end:
+                self.settle(journey, now, "withdrawn", "ended")
+            elif journey.paused_at or not self.is_running(journey):
+                self.settle(journey, now, "withdrawn", "paused")
+            elif reason := self.suppressed_by(journey, journey.step):
+                self.settle(journey, now, "withdrawn", reason)
+            else:
+                answer = self.world.answer(
+                    journey.person.name, journey.step.name, journey.attempts
+                )
+                self.journal.append((journey, *SAID[answer], now))
+        return bool(claims)
+
+    def let_other_dispatcher(self, beat: Beat, now: datetime) -> None:
+        """Somebody else hands over some of the claims; what has no answer then is unknown (R9)."""
+        for journey in self.journeys:
+            if not (journey.is_live and journey.status == "in_flight" and journey.step):
+                continue
+            if not is_reached(beat, journey.person.name):
+                continue
+            if any(known is journey for known, *_ in self.journal):
+                continue
+            name, step = journey.person.name, journey.step.name
+            status, reason = SAID[self.world.answer(name, step, journey.attempts)]
+            # It died while it waited for this answer.
+            reason = None if status == "unknown" else reason
+            self.journal.append((journey, status, reason, now))
+
+    def read_journal(self) -> None:
+        answers, self.journal = self.journal, []
+        for journey, status, reason, at in answers:
+            self.settle(journey, at, status, reason)
+
+    def settle(self, journey: Journey, at: datetime, status: str, reason: str | None) -> None:
+        step = journey.step
+        assert step
+        if journey.end and status == "retry":
+            status, reason = "withdrawn", "ended"
+        if status == "retry" and journey.attempts >= step.attempts:
+            status = "refused"
+        wait = None
+        if status == "retry":
+            wait = timedelta(minutes=step.backoff_minutes) * 2 ** (journey.attempts - 1)
+            if reason and reason.startswith("4"):
+                wait = max(wait, timedelta(minutes=5))
+        self.record(journey, at, status, reason, at + wait if wait is not None else None)
+        if journey.end:
+            journey.step = None
+        elif status == "retry":
+            assert wait is not None
+            journey.status, journey.slot_at = "retry", at + wait
+        elif status == "withdrawn" and reason == "paused":
+            journey.status = "waiting"
+        elif status == "refused" and step.retry_then == "exit":
+            self.finish(journey, at, "exited", "refused")
+        else:
+            if status in CONTACTED:
+                journey.sent.add(step.name)
+            self.go_to(journey, journey.following(step), at)
+
+    def record(
+        self,
+        journey: Journey,
+        at: datetime,
+        status: str,
+        reason: str | None,
+        next_attempt_at: datetime | None = None,
+    ) -> None:
+        assert journey.send
+        journey.send.outcomes.append((at, status, reason, journey.attempts, next_attempt_at))
+
+    # What can be compared ---------------------------------------------------------------------------
+
+    def rows(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Every fact, by table, in the form in which the ledger is read (`stage.rows`)."""
+        live = [j for j in self.journeys if j.is_live]
+        return {
+            "enrollments": [
+                (*key(j), j.enrolled_at, j.version_no, j.is_holdout) for j in self.journeys
+            ],
+            "ends": [(*key(j), *j.end) for j in self.journeys if j.end],
+            "pauses": [(*key(j), *rest) for j, *rest in self.pauses],
+            "live": [
+                (
+                    *key(j),
+                    j.step.name if j.step else None,
+                    j.status,
+                    j.due_at,
+                    j.slot_at,
+                    j.anchor_at,
+                    j.zone,
+                    j.paused_at is not None,
+                    j.end is not None,
+                    j.arm,
+                    j.attempts,
+                    j.count_sends,
+                    j.has_replied,
+                    j.has_converted,
+                    " ".join(sorted(j.sent)),
+                    " ".join(sorted(j.opened)),
+                    " ".join(sorted(j.clicked)),
+                )
+                for j in live
+            ],
+            "sends": [
+                (*key(s.journey), s.step.name, s.variant, s.step.kind)
+                + (s.claimed_at, s.slot_at, s.zone, s.local_on)
+                for s in self.sends
+            ],
+            "outcomes": [
+                (*key(s.journey), s.step.name, *outcome) for s in self.sends for outcome in s.outcomes
+            ],
+            "why": self.why,
+            "assignments": [
+                (name, lead, *rest) for (name, lead), rest in self.assignments.items()
+            ],
+            "suppressions": [
+                (r.person.name, r.channel, r.reason, r.created_at, r.lifted_at)
+                for r in self.suppressions
+            ],
+            "events": [
+                (e.person.name, e.what.kind, e.occurred_at, e.received_at, e.verdict)
+                for e in self.events
+            ],
+        }
+
+
+GONE_CALENDAR = Calendar(days=DAYS[:5], hours=("09:00-17:00",))
+
+
+def key(journey: Journey) -> tuple[str, str]:
+    return journey.person.name, journey.sequence
+
+
+def row_key(row: Suppression) -> tuple[Any, ...]:
+    return row.person.name, row.channel, row.reason, row.created_at
+
+
+def channel_of(event: Event) -> str:
+    if event.send:
+        return event.send.step.kind
+    return "sms" if event.is_by_phone else "email"
+
+
+def is_same_recipient(one: Person, other: Person, channel: str) -> bool:
+    return one is other or (channel == "sms" and one.phone is not None and one.phone == other.phone)
+
+
+def unit_of(event: Event) -> object:
+    return id(event.send) if event.send else event.person.name
+
+
+def judge_event(event: Event, around: list[Event]) -> str:
+    """Who opened or clicked: the agent, then a burst over three links, then haste."""
+    agent = event.what.agent
+    if agent is not None and "googleimageproxy" in agent.lower():
+        return "human"
+    if agent is None and event.what.source == "tracker":
+        return "machine"
+    if agent is not None and (agent.lower() == "mozilla/5.0" or "curl/" in agent):
+        return "machine"
+    two = timedelta(seconds=2)
+    for first in around:
+        links = {
+            e.what.url
+            for e in around
+            if e.what.url and first.occurred_at <= e.occurred_at <= first.occurred_at + two
+        }
+        if len(links) >= 3 and first.occurred_at <= event.occurred_at <= first.occurred_at + two:
+            return "machine"
+    handed_over = event.send.handed_over_at if event.send else None
+    if handed_over is None:
+        return "human"
+    if event.what.kind == "opened":
+        is_hasty = event.occurred_at < handed_over + timedelta(seconds=1)
+        return "machine" if is_hasty else "human"
+    opens = [e.occurred_at for e in around if e.what.kind == "opened"]
+    was_opened = bool(opens) and min(opens) <= event.occurred_at
+    is_hasty = event.occurred_at < handed_over + two
+    return "uncertain" if is_hasty and not was_opened else "human"
+
+
+def first_contact(steps: tuple[Step, ...]) -> Step | None:
+    """The step that everybody is contacted by first, if there is one."""
+    for step in steps:
+        if step.kind == "branch":
+            return None
+        if step.kind != "end":
+            return step
+    return None
+
+
+# Conditions (R5) ------------------------------------------------------------------------------------
+
+
+def holds(condition: Condition | None, person: Person) -> bool:
+    return condition is None or evaluate(condition, person, None, None, []) is True
+
+
+def evaluate(
+    condition: Condition,
+    person: Person,
+    journey: Journey | None,
+    now: datetime | None,
+    events: list[Event],
+) -> bool | None:
+    """True, false or, for what is not known of a lead, None."""
+
+    def inner(part: Condition) -> bool | None:
+        return evaluate(part, person, journey, now, events)
+
+    match condition:
+        case ("and", left, right):
+            values = inner(left), inner(right)
+            return False if False in values else None if None in values else True
+        case ("or", left, right):
+            values = inner(left), inner(right)
+            return True if True in values else None if None in values else False
+        case ("not", part):
+            value = inner(part)
+            return None if value is None else not value
+        case ("lead", name, wanted):
+            value = getattr(person, name)
+            return None if value is None else value == wanted
+        case ("unknown", name):
+            return getattr(person, name) is None
+    assert journey is not None
+    assert now is not None
+    match condition:
+        case ("sent", step):
+            return step in journey.sent
+        case ("opened", step):
+            return step in journey.opened
+        case ("clicked", step):
+            return step in journey.clicked
+        case ("clicked", step, pattern):
+            return any(
+                event.send is not None
+                and event.send.journey is journey
+                and event.send.step.name == step
+                and event.what.kind == "clicked"
+                and event.verdict == "human"
+                and event.received_at + JUDGED_AFTER <= now
+                and pattern.strip("*") in (event.what.url or "")
+                for event in events
+            )
+        case ("replied",):
+            return journey.has_replied
+        case ("converted",):
+            return journey.has_converted
+        case ("count_sends", least):
+            return journey.count_sends >= least
+        case ("days_since", least):
+            return (now - journey.enrolled_at).total_seconds() / 86400 >= least
+    raise AssertionError(condition)

@@ -1,0 +1,66 @@
+"""The engine and the second interpreter live through the same worlds and tell the same story."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from tests.reference.drawing import universes
+from tests.reference.telling import explain, find_differences
+from tests.reference.worlds import Universe
+
+WORLDS_AT_ONCE = 8
+# Worlds are made smaller by `explain`, which knows what a world is; Hypothesis would take hours.
+LIVED = settings(
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def live_through(playground: Path, universe: Universe, seen: Counter[str]) -> None:
+    differences = find_differences(playground, universe, seen)
+    if differences:
+        pytest.fail(explain(playground, universe, differences), pytrace=False)
+
+
+def test_engine_and_interpreter_agree_on_two_hundred_worlds(playground: Path) -> None:
+    seen: Counter[str] = Counter()
+
+    @LIVED
+    @settings(max_examples=26)
+    @given(universes(WORLDS_AT_ONCE, count_beats=14))
+    def agree(universe: Universe) -> None:
+        live_through(playground, universe, seen)
+
+    agree()
+    assert seen["worlds"] >= 200
+    assert not unseen(seen), "the worlds have become too tame"
+
+
+@pytest.mark.prove
+def test_engine_and_interpreter_agree_on_two_thousand_lead_histories(playground: Path) -> None:
+    seen: Counter[str] = Counter()
+
+    @LIVED
+    @settings(max_examples=15)
+    @given(universes(WORLDS_AT_ONCE, count_beats=20, most_leads=18))
+    def agree(universe: Universe) -> None:
+        live_through(playground, universe, seen)
+
+    agree()
+    assert seen["worlds"] >= 100
+    assert seen["leads"] >= 2000
+
+
+def unseen(seen: Counter[str]) -> set[str]:
+    """What must have happened somewhere, or the agreement says little."""
+    return {
+        "claimed", "postponed window", "postponed sequence_cap", "skipped condition", "skipped late",
+        "skipped unsubscribed", "skipped complained", "skipped bounced", "skipped no_address",
+        "held_out holdout", "handed_over", "retry", "refused", "unknown", "withdrawn ended",
+        "withdrawn paused", "withdrawn unsubscribed", "completed", "completed inactive",
+        "completed held_out", "converted sale", "exited replied", "exited refused", "paused",
+        "resumed", "lifted", "human", "machine", "uncertain", "assigned", "assigned (holdout)",
+        "second version",
+    } - {name for name, count in seen.items() if count}  # fmt: skip

@@ -1,0 +1,414 @@
+"""Worlds to live through twice: their parts, and the same parts as files and landing lines."""
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+WORKSPACE_ZONE = "America/New_York"
+URLS = ("https://example.com/a", "https://example.com/pricing", "https://example.com/c")
+READER = "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X)"
+PROXY = "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"
+SCANNERS = ("curl/8.5.0", "Mozilla/5.0")
+ADDRESSES = ("email", "phone", "external_id")
+DEFAULT_REACTIONS = {
+    "converted": "stop",
+    "replied": "stop",
+    "auto_replied": "continue",
+    "meeting_booked": "stop",
+    "bounced": "stop",
+    "unsubscribed": "stop",
+    "complained": "stop",
+    "rejected": "continue",
+}
+
+# A condition is a nested tuple: ("sent", "a"), ("opened", "a"), ("clicked", "a"), ("clicked", "a", "*part*"),
+# ("replied",), ("converted",), ("count_sends", 2), ("days_since", 1.5), ("lead", "country", "US"),
+# ("unknown", "country"), ("not", c), ("and", c, d), ("or", c, d).
+Condition = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Delay:
+    amount: int
+    unit: str  # m | h | d | w | bd
+    since: str = "previous"
+
+    def __str__(self) -> str:
+        return f"{self.amount}{self.unit}"
+
+
+@dataclass(frozen=True)
+class Arm:
+    name: str
+    percent: int
+    after: Delay | None = None
+
+
+@dataclass(frozen=True)
+class Test:
+    name: str
+    control: str
+    percent: int
+    varies: str  # content | delay
+    arms: tuple[Arm, ...]
+
+    __test__ = False
+
+
+@dataclass(frozen=True)
+class Way:
+    when: Condition | None
+    steps: tuple["Step", ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    name: str
+    kind: str  # email | sms | branch | end
+    after: Delay | None = None
+    when: Condition | None = None
+    attempts: int = 3
+    backoff_minutes: int = 1
+    retry_then: str = "skip"
+    late_minutes: int = 1440
+    late_then: str = "skip"
+    test: Test | None = None
+    ways: tuple[Way, ...] = ()
+    end: str = "completed"
+
+
+@dataclass(frozen=True)
+class Calendar:
+    zone: str = "lead"
+    fallback: str = "America/New_York"
+    days: tuple[str, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+    hours: tuple[str, ...] = ("00:00-24:00",)
+
+
+@dataclass(frozen=True)
+class Sequence:
+    name: str
+    steps: tuple[Step, ...]
+    sources: tuple[str, ...]
+    status: str = "active"
+    only: Condition | None = None
+    goal: str | None = None
+    holdout_percent: int = 0
+    max_leads: int | None = None
+    per_day: int | None = None
+    per_lead: int = 60
+    calendar: Calendar = Calendar()
+    react: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Lead:
+    name: str
+    source: str
+    has_email: bool = True
+    phone: str | None = None
+    country: str | None = None
+    zone: str | None = None
+    plan: str | None = None
+    age_hours: int = 0
+
+
+@dataclass(frozen=True)
+class Happening:
+    """Something that lands before a beat, or that a person does then."""
+
+    beat: int
+    kind: str  # arrives | changes | resumes | an event's kind
+    lead: str
+    minutes_ago: float = 0
+    minutes_late: float = 0  # how long before the receipt it happened
+    nth: int | None = None  # of the lead's answered sends; None = by address
+    by: str = "external_id"
+    goal: str = "sale"
+    url: str | None = None
+    agent: str | None = None
+    source: str = "webhook:webhook"
+    again: bool = False  # told twice
+    sequence: str = ""  # of a resume
+    fields: tuple[tuple[str, str], ...] = ()  # of a change
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A sequence's file as it is from one beat on; None = the file is gone."""
+
+    beat: int
+    name: str
+    after: Sequence | None
+
+
+@dataclass(frozen=True)
+class Beat:
+    """One tick: so long after the last one, or when something is due.
+
+    `leaves`: another dispatcher holds the lock, so the tick plans and leaves; `reaches` says how far
+    that dispatcher comes before it dies.
+    """
+
+    minutes: float
+    waits_for_due: bool = False
+    leaves: bool = False
+    reaches: str = "nobody"  # nobody | half | everybody
+
+
+@dataclass(frozen=True)
+class World:
+    name: str
+    sequences: tuple[Sequence, ...]
+    leads: tuple[Lead, ...]
+    happenings: tuple[Happening, ...]
+    answers: tuple[str, ...] = ("accepted",)
+    edits: tuple[Edit, ...] = ()
+
+    def answer(self, lead: str, step: str, attempt: int) -> str:
+        """What the other side says to one attempt: accepted, busy, later, refused or nothing."""
+        place = sum(map(ord, lead + step)) + 3 * attempt
+        return self.answers[place % len(self.answers)]
+
+
+@dataclass(frozen=True)
+class Universe:
+    """Worlds that share a home and a clock, and nothing else."""
+
+    start: datetime
+    beats: tuple[Beat, ...]
+    worlds: tuple[World, ...]
+
+    def __repr__(self) -> str:
+        return f"<{len(self.worlds)} worlds from {self.start:%Y-%m-%d}>"
+
+
+# What a transport makes of an answer: status and reason of the outcome.
+SAID = {
+    "accepted": ("handed_over", None),
+    "busy": ("retry", "The server ended the connection."),
+    "later": ("retry", "451 Try again later"),
+    "refused": ("refused", "550 No such user"),
+    "nothing": ("unknown", "No answer"),
+}
+
+
+def is_reached(beat: Beat, lead: str) -> bool:
+    """Whether the other dispatcher of a beat hands this lead's claims over before it dies."""
+    return beat.reaches == "everybody" or (beat.reaches == "half" and sum(map(ord, lead)) % 2 == 0)
+
+
+# As files -------------------------------------------------------------------------------------------
+
+
+def write_workspace(folder: Path) -> None:
+    (folder / "templates").mkdir(parents=True)
+    (folder / "templates" / "hello.md").write_text("Hello.")
+    workspace = {
+        "name": "Reference",
+        "timezone": WORKSPACE_ZONE,
+        "address": "1 Road, Town",
+        "attributes": ["plan"],
+        "senders": {
+            "sales": {"channel": "email", "address": "ann@example.com"},
+            "text": {
+                "channel": "sms",
+                "address": "ann@example.com",
+                "to": "{{ phone }}@sms.example.com",
+            },
+        },
+        "goals": {"sale": "webhook:webhook", "demo": "webhook:webhook"},
+    }
+    (folder / "workspace.yml").write_text(json.dumps(workspace))
+
+
+def write_sequence(folder: Path, sequence: Sequence) -> None:
+    (folder / f"{sequence.name}.yml").write_text(json.dumps(sequence_file(sequence), indent=1))
+
+
+def sequence_file(sequence: Sequence) -> dict[str, Any]:
+    """The sequence as a person would write it; JSON is YAML."""
+    sources = ", ".join(f"'{source}'" for source in sequence.sources)
+    rule = f"lead.source in ({sources})"
+    if sequence.only:
+        rule += f" and {condition_text(sequence.only)}"
+    enroll: dict[str, Any] = {"when": rule, "holdout": f"{sequence.holdout_percent}%"}
+    if sequence.max_leads is not None:
+        enroll["max_leads"] = sequence.max_leads
+    limits: dict[str, Any] = {"per_lead": sequence.per_lead}
+    if sequence.per_day is not None:
+        limits["per_day"] = sequence.per_day
+    file = {
+        "status": sequence.status,
+        "enroll": enroll,
+        "calendar": {
+            "timezone": sequence.calendar.zone,
+            "fallback_timezone": sequence.calendar.fallback,
+            "days": list(sequence.calendar.days),
+            "hours": list(sequence.calendar.hours),
+        },
+        "limits": limits,
+        "react": dict(sequence.react),
+        "steps": [step_file(step) for step in sequence.steps],
+    }
+    if sequence.goal:
+        file["goal"] = {"name": sequence.goal}
+    return file
+
+
+def step_file(step: Step) -> dict[str, Any]:
+    file: dict[str, Any] = {"id": step.name}
+    if step.after:
+        file["after"] = delay_file(step.after)
+    if step.when:
+        file["when"] = condition_text(step.when)
+    if step.kind == "end":
+        return file | {"end": step.end}
+    if step.kind == "branch":
+        return file | {"branch": [way_file(way) for way in step.ways]}
+    file["channel"] = step.kind
+    file |= (
+        {"text": "Hello"}
+        if step.kind == "sms"
+        else {"subject": "Hello", "body": "templates/hello.md"}
+    )
+    file["retry"] = {
+        "attempts": step.attempts,
+        "backoff": f"{step.backoff_minutes}m",
+        "then": step.retry_then,
+    }
+    file["late"] = {"after": f"{step.late_minutes}m", "then": step.late_then}
+    if step.test:
+        file["experiment"] = test_file(step.test, step.kind)
+    return file
+
+
+def way_file(way: Way) -> dict[str, Any]:
+    when = {"when": condition_text(way.when)} if way.when else {}
+    return when | {"steps": [step_file(step) for step in way.steps]}
+
+
+def delay_file(delay: Delay) -> Any:
+    if delay.since == "previous":
+        return str(delay)
+    return {"since": delay.since, "delay": str(delay)}
+
+
+def test_file(test: Test, kind: str) -> dict[str, Any]:
+    text = "text" if kind == "sms" else "subject"
+    variants = []
+    for arm in test.arms:
+        variant: dict[str, Any] = {"id": arm.name}
+        if arm.after:
+            variant["after"] = delay_file(arm.after)
+        elif test.varies == "content" and arm.name != test.control:
+            variant[text] = f"Hello {arm.name}"
+        variants.append(variant)
+    return {
+        "id": test.name,
+        "control": test.control,
+        "share": f"{test.percent}%",
+        "metric": "replied",
+        "allocation": "weights",
+        "weights": {arm.name: f"{arm.percent}%" for arm in test.arms},
+        "variants": variants,
+    }
+
+
+def condition_text(condition: Condition) -> str:
+    match condition:
+        case ("and" | "or" as word, left, right):
+            return f"({condition_text(left)} {word} {condition_text(right)})"
+        case ("not", inner):
+            return f"not ({condition_text(inner)})"
+        case ("lead", name, value):
+            return f"lead.{name} = '{value}'"
+        case ("unknown", name):
+            return f"lead.{name} is null"
+        case ("count_sends", least):
+            return f"count_sends() >= {least}"
+        case ("days_since", least):
+            return f"days_since('enrolled') >= {least}"
+        case (word, *arguments):
+            return f"{word}({', '.join(repr(argument) for argument in arguments)})"
+    raise AssertionError(condition)
+
+
+# As landing lines -----------------------------------------------------------------------------------
+
+
+@dataclass
+class Told:
+    """A happening with its moments and its message, once both are known."""
+
+    what: Happening
+    line_id: str
+    received_at: datetime
+    send_id: int | None = None
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+
+def received_at(what: Happening, now: datetime, before: datetime) -> datetime:
+    """When we are told: never before the last tick, which would have known it."""
+    return max(now - timedelta(minutes=what.minutes_ago), before)
+
+
+def occurred_at(what: Happening, received: datetime) -> datetime:
+    return received - timedelta(minutes=what.minutes_late)
+
+
+def lead_record(lead: Lead, received: datetime) -> dict[str, Any]:
+    record = {
+        "external_id": lead.name,
+        "source": lead.source,
+        "email": f"{lead.name}@example.com" if lead.has_email else None,
+        "phone": lead.phone,
+        "country": lead.country,
+        "timezone": lead.zone,
+        "created_at": instant_text(received - timedelta(hours=lead.age_hours)),
+        "attributes": {"plan": lead.plan} if lead.plan else {},
+    }
+    return {name: value for name, value in record.items() if value is not None}
+
+
+def change_record(lead: Lead, what: Happening) -> dict[str, Any]:
+    record: dict[str, Any] = {"external_id": lead.name, "source": lead.source}
+    for name, value in what.fields:
+        if name == "plan":
+            record["attributes"] = {"plan": value}
+        else:
+            record[name] = value
+    return record
+
+
+def event_record(
+    what: Happening, lead: Lead, received: datetime, key: str, send_id: int | None
+) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "key": key,
+        "kind": what.kind,
+        "occurred_at": instant_text(occurred_at(what, received)),
+    }
+    if what.kind in ("converted", "conversion_reversed"):
+        record["name"] = what.goal
+    if what.url:
+        record["url"] = what.url
+    if what.agent is not None:
+        record["agent"] = what.agent
+    if send_id is not None:
+        return record | {"send_id": send_id}
+    return record | address_of(what, lead)
+
+
+def address_of(what: Happening, lead: Lead) -> dict[str, str]:
+    if what.by == "email" and lead.has_email:
+        return {"email": f"{lead.name}@example.com"}
+    if what.by == "phone" and lead.phone:
+        return {"phone": lead.phone}
+    return {"external_id": lead.name}
+
+
+def instant_text(moment: datetime) -> str:
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
