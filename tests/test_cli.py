@@ -268,7 +268,7 @@ def test_a_path_with_brackets_is_printed_whole(drip, tmp_path):
         ("import leads none.csv --map none.yml", 1, "none.yml does not exist"),
         ("preview welcome", 2, "Missing argument"),
         ("resume first", 2, "Usage: drip resume"),
-        ("tick --looop", 2, "--loop"),
+        ("tick --loops", 2, "--loop"),
         ("send", 2, "No such command 'send'"),
         ("import", 2, ""),
         ("", 2, ""),
