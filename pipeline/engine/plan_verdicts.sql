@@ -26,7 +26,8 @@ from candidates as c
 left join suppressed as s on c.enrollment_id = s.enrollment_id
 left join identities as i on c.lead_id = i.lead_id;
 
--- R10: follow-ups before first touches, then due_at, then enrollment_id; ghosts and retries use no quota.
+-- R10: follow-ups before first touches, then due_at, then enrollment_id; retries use no quota. A ghost waits in the same
+-- queue as the others, so that its moment is like theirs, and takes no place in it (R12).
 create or replace temp table verdicts as
 with used as (
     select
@@ -41,35 +42,36 @@ with used as (
 ranked as (
     select
         r.*,
-        row_number() over (
-            partition by
-                r.sequence_id, r.stopped_by is null and r.status = 'waiting' and r.send_id is null and not r.is_holdout
+        r.is_holdout::int + count(*) filter (where not r.is_holdout) over (
+            partition by r.sequence_id, r.stopped_by is null and r.status = 'waiting' and r.send_id is null
             order by (r.count_sends = 0), r.due_at, r.enrollment_id
+            rows between unbounded preceding and current row
         ) as place
     from reachable as r
+),
+
+capped as (
+    select
+        k.*,
+        k.stopped_by is null and k.status = 'waiting' and k.send_id is null and k.per_day is not null
+        and k.place + coalesce(u.used_today, 0) > k.per_day as is_capped
+    from ranked as k
+    left join used as u on k.sequence_id = u.sequence_id
 )
 
 select
-    k.*,
+    k.* exclude (is_capped),
     case
-        when k.stopped_by in ('window') then 'postponed'
+        when k.stopped_by in ('window') or k.is_capped then 'postponed'
         when k.stopped_by is not null then 'skipped'
         when k.is_holdout then 'held_out'
-        when
-            k.status = 'waiting' and k.send_id is null and k.per_day is not null
-            and k.place + coalesce(u.used_today, 0) > k.per_day
-            then 'postponed'
         else 'claimed'
     end as outcome,
     case
         when k.stopped_by is not null then k.stopped_by
+        when k.is_capped then 'sequence_cap'
         when k.is_holdout then 'holdout'
-        when
-            k.status = 'waiting' and k.send_id is null and k.per_day is not null
-            and k.place + coalesce(u.used_today, 0) > k.per_day
-            then 'sequence_cap'
     end as reason,
     a.arm as content_arm
-from ranked as k
-left join used as u on k.sequence_id = u.sequence_id
+from capped as k
 left join assigned as a on k.enrollment_id = a.enrollment_id;

@@ -187,7 +187,9 @@ class StepMaker:
             )
             for place, percent in enumerate(percents)
         )
-        return Test(f"{self.name}-{name}", pick(draw, ["a", "b"]), pick(draw, [100, 60]), varies, arms)
+        return Test(
+            f"{self.name}-{name}", pick(draw, ["a", "b"]), pick(draw, [100, 60]), varies, arms
+        )
 
 
 def names_of(step: Step) -> list[str]:
@@ -319,7 +321,9 @@ def worlds(draw: Draw, number: int, beats: int, most_leads: int) -> World:
         answers=tuple(
             draw(
                 st.lists(
-                    st.sampled_from(["accepted", "accepted", "later", "busy", "refused", "nothing"]),
+                    st.sampled_from(
+                        ["accepted", "accepted", "later", "busy", "refused", "nothing"]
+                    ),
                     min_size=1,
                     max_size=5,
                 )

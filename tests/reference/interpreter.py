@@ -86,7 +86,9 @@ def windows_of(calendar: Calendar, zone: str, day: date) -> tuple[tuple[datetime
         if closes <= opens:
             closes += timedelta(days=1)
         midnight = datetime.combine(day, time())
-        found.append((first_instant(midnight + opens, zone), first_instant(midnight + closes, zone)))
+        found.append(
+            (first_instant(midnight + opens, zone), first_instant(midnight + closes, zone))
+        )
     return tuple(found)
 
 
@@ -313,7 +315,9 @@ class Interpreter:
         self.events += fresh
         self.classify(fresh)
         self.pending += [
-            e for e in fresh if e.what.kind in ("opened", "clicked") and e.verdict == "human" and e.send
+            e
+            for e in fresh
+            if e.what.kind in ("opened", "clicked") and e.verdict == "human" and e.send
         ]
         for event in fresh:
             self.suppress(event)
@@ -533,7 +537,9 @@ class Interpreter:
         delay = step.after or Delay(0, "m")
         if step.test and step.test.varies == "delay":
             journey.arm = self.draw(journey, step.test, settled_at)
-            delay = next((a.after for a in step.test.arms if a.name == journey.arm and a.after), delay)
+            delay = next(
+                (a.after for a in step.test.arms if a.name == journey.arm and a.after), delay
+            )
         anchor = journey.enrolled_at if delay.since == "enrollment" else settled_at
         journey.anchor_at = settled_at
         journey.due_at = max(later_by(anchor, delay, zone), settled_at)
@@ -738,9 +744,7 @@ class Interpreter:
             elif reason := self.suppressed_by(journey, journey.step):
                 self.settle(journey, now, "withdrawn", reason)
             else:
-                answer = self.world.answer(
-                    journey.person.name, journey.step.name, journey.attempts
-                )
+                answer = self.world.answer(journey.person.name, journey.step.name, journey.attempts)
                 self.journal.append((journey, *SAID[answer], now))
         return bool(claims)
 
@@ -841,12 +845,12 @@ class Interpreter:
                 for s in self.sends
             ],
             "outcomes": [
-                (*key(s.journey), s.step.name, *outcome) for s in self.sends for outcome in s.outcomes
+                (*key(s.journey), s.step.name, *outcome)
+                for s in self.sends
+                for outcome in s.outcomes
             ],
             "why": self.why,
-            "assignments": [
-                (name, lead, *rest) for (name, lead), rest in self.assignments.items()
-            ],
+            "assignments": [(name, lead, *rest) for (name, lead), rest in self.assignments.items()],
             "suppressions": [
                 (r.person.name, r.channel, r.reason, r.created_at, r.lifted_at)
                 for r in self.suppressions

@@ -272,7 +272,9 @@ class Stage:
         at = instant_text(self.now)
         begin = {"begin": send_id, "attempt": attempt, "at": at}
         end = {"end": send_id, "attempt": attempt, "at": at, "status": status, "reason": reason}
-        end |= {"message_id": f"<{send_id}.{attempt}@example.com>" if status == "handed_over" else None}
+        end |= {
+            "message_id": f"<{send_id}.{attempt}@example.com>" if status == "handed_over" else None
+        }
         # A message that is declined before its body was never begun.
         return [end] if status in ("retry", "refused") else [begin, end]
 

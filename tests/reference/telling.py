@@ -331,5 +331,3 @@ def plain(thing: Happening | Any) -> str:
         for name, value in vars(thing).items()
         if name != "beat" and value != getattr(type(thing), name, None)
     )
-
-

@@ -1,3 +1,4 @@
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -38,6 +39,7 @@ def test_every_planned_step_becomes_exactly_one_thing() -> None:
 def test_a_report_is_plain_values() -> None:
     plain = report().as_dict()
     assert plain["is_accounted"] is True
+    assert json.loads(json.dumps(plain))["ended_at"] == "2026-01-05T00:00:00+00:00"
     assert plain["findings"][0]["found"] == "course"
 
 
