@@ -125,6 +125,7 @@ class _Run:
         self.settings, self.keys, self.clock, self.report = settings, keys, clock, report
         self.workspace, self.sequences = workspace, sequences
         self.programme: Programme | None = None
+        self.has_withdrawn = False
 
     def step(self) -> list[Order]:
         """Take in everything, plan, and return the next chunk; empty when nothing is claimed."""
@@ -137,7 +138,8 @@ class _Run:
                 # What has landed is known before anybody is contacted (promise 2).
                 orders = [] if has_more else self._plan(con, now)
                 self._record(con, before, now, time.perf_counter() - started)
-            if not has_more:
+            # What follows a withdrawn claim may be due already.
+            if not has_more and (orders or not self.has_withdrawn):
                 return orders
 
     def _take_in(self, con: duckdb.DuckDBPyConnection, now: datetime) -> bool:
@@ -181,10 +183,14 @@ class _Run:
             )
 
     def _take_chunk(self, con: duckdb.DuckDBPyConnection, now: datetime) -> list[Order]:
+        self.has_withdrawn = False
         if not self.report.is_dispatcher or self.report.is_stopped or self.programme is None:
+            return []
+        if not fetch_value(con, "select exists (from live where status = 'in_flight')"):
             return []
         run_file(con, _CHUNK_SQL, size=CHUNK_MESSAGES, now=now)
         if fetch_value(con, "select count(*) from answers"):
+            self.has_withdrawn = True
             self.report.add(**settle(con, self.keys.salt))
         rows = con.sql("select * from chunk order by place").pl().to_dicts()
         return read_orders(rows, self.programme)
