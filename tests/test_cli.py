@@ -160,7 +160,7 @@ def test_refresh_query_and_report_give_json(drip, started):
     assert "a [b]" in drip("query", "select 1 as one, 'a [b]' as two").out
     told = drip("query", "from marts.leads")
     assert "first_contacted_at  " in told.out
-    told = drip("query", "selec 1")
+    told = drip("query", "selct 1")
     assert (told.code, told.out) == (1, "")
     assert "syntax error" in told.err
     assert "show all tables" in told.err

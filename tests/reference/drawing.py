@@ -271,9 +271,9 @@ def draw_event(draw: Draw, lead: Lead, arrival: int, beats: int) -> list[Happeni
     common["agent"] = pick(draw, AGENTS)
     if kind == "clicked" and one_in(draw, 3):
         # A scanner follows every link within two seconds.
-        lates = [late, late + 0.01, late + 0.02]
+        lateness = [late, late + 0.01, late + 0.02]
         return [
-            Happening(kind=kind, minutes_late=lates[place], url=url, **common)
+            Happening(kind=kind, minutes_late=lateness[place], url=url, **common)
             for place, url in enumerate(URLS)
         ]
     url = pick(draw, URLS) if kind == "clicked" else None
