@@ -34,18 +34,35 @@ fresh as (
     ) as e on m.lead_id = e.lead_id
 ),
 
+drawn as (
+    select
+        f.*,
+        ('0x' || md5($salt || ':holdout:' || $sequence_id || ':' || f.lead_id)[:13])::bigint
+        / 4503599627370496.0 < $holdout as is_holdout
+    from fresh as f
+),
+
+-- Holdouts take no place, and beyond the last place nobody is held out either.
+placed as (
+    select
+        d.*,
+        count(*) filter (where not d.is_holdout) over (
+            order by d.created_at, d.lead_id rows between unbounded preceding and 1 preceding
+        ) as count_before
+    from drawn as d
+),
+
 chosen as (
-    select lead_id
-    from fresh
+    select *
+    from placed
+    where count_before < $room
     order by created_at, lead_id
-    limit $room
 )
 
 select
     nextval('enrollment_ids') as enrollment_id,
     lead_id,
-    ('0x' || md5($salt || ':holdout:' || $sequence_id || ':' || lead_id)[:13])::bigint
-    / 4503599627370496.0 < $holdout as is_holdout
+    is_holdout
 from chosen;
 
 insert into enrollments

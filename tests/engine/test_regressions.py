@@ -25,3 +25,14 @@ def test_a_ghost_waits_for_the_daily_cap_like_everybody(world):
     for is_holdout, moment in rows:
         assert (moment - first).days == contacted
         contacted += not is_holdout
+
+
+def test_held_out_leads_take_no_place_of_a_full_sequence(world):
+    # A batch with held-out leads filled fewer places than there were, for ever.
+    head = "enroll: {when: \"lead.source = 'ONE'\", holdout: 50%, max_leads: 3}\n"
+    world.sequence("one", MAIL, head=head)
+    world.leads(12)
+    world.tick()
+    rows = world.rows("select is_holdout from enrollments order by enrollment_id")
+    assert [is_holdout for (is_holdout,) in rows].count(False) == 3
+    assert rows[-1] == (False,)  # nobody is held out of a sequence that takes no one
