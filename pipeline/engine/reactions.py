@@ -29,5 +29,5 @@ def apply_reactions(con: duckdb.DuckDBPyConnection, now: datetime) -> int:
         [now - JUDGED_AFTER],
     ):
         return 0
-    run_file(con, _SQL, judged_before=now - JUDGED_AFTER)
+    run_file(con, _SQL, judged_before=now - JUDGED_AFTER, now=now)
     return int(fetch_value(con, "select count(*) from stopping"))

@@ -39,8 +39,9 @@ create or replace temp table stopping as
 select
     enrollment_id,
     min(occurred_at) as occurred_at,
-    min_by(kind, occurred_at) as kind,
-    min_by(name, occurred_at) as name,
+    -- At one instant a conversion comes first.
+    min_by(kind, (occurred_at, kind != 'converted', kind)) as kind,
+    min_by(name, (occurred_at, kind != 'converted', kind)) as name,
 from reacting
 where reaction = 'stop'
 group by enrollment_id;
@@ -58,6 +59,20 @@ update live set is_ended = true,
 from stopping as s
 where live.enrollment_id = s.enrollment_id and live.status = 'in_flight';
 
+-- An attempt that will not come any more leaves nothing in flight.
+insert into send_outcomes
+select
+    v.send_id,
+    $now,
+    'withdrawn',
+    'ended',
+    v.attempts,
+    null,
+    null,
+from live as v
+semi join stopping as s on v.enrollment_id = s.enrollment_id
+where v.status = 'retry';
+
 delete from live
 using stopping as s
 where live.enrollment_id = s.enrollment_id and live.status != 'in_flight';
@@ -66,7 +81,7 @@ create or replace temp table pausing as
 select
     p.enrollment_id,
     min(p.occurred_at) as occurred_at,
-    min_by(p.kind, p.occurred_at) as kind,
+    min_by(p.kind, (p.occurred_at, p.kind != 'converted', p.kind)) as kind,
 from reacting as p
 inner join live as v on p.enrollment_id = v.enrollment_id
 where p.reaction = 'pause' and not v.is_paused and not v.is_ended

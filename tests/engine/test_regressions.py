@@ -1,5 +1,8 @@
 """What the second interpreter found: one small world for each, in the order in which it was mended."""
 
+from pipeline.inbound.landing import append_lines, format_instant
+from pipeline.ledger.locks import hold_lock
+
 MAIL = "  - {id: a, channel: email, subject: Hi, body: templates/hello.md}\n"
 HELD_OUT = "enroll: {when: \"lead.source = 'ONE'\", holdout: 50%}\n"
 
@@ -36,3 +39,35 @@ def test_held_out_leads_take_no_place_of_a_full_sequence(world):
     rows = world.rows("select is_holdout from enrollments order by enrollment_id")
     assert [is_holdout for (is_holdout,) in rows].count(False) == 3
     assert rows[-1] == (False,)  # nobody is held out of a sequence that takes no one
+
+
+def test_an_attempt_that_an_event_overtook_is_withdrawn(world):
+    # The send stayed `retry` and was counted as in flight for ever.
+    world.sequence("one", MAIL)
+    world.leads(1)
+    with hold_lock(world.home / "dispatch.lock"):
+        world.tick()
+    answer = {"end": 1, "attempt": 1, "at": format_instant(world.now), "status": "retry"}
+    append_lines(world.home, "journal", [answer], world.now)
+    (world.home / "STOP").touch()  # the answer is taken in, nothing else goes out
+    world.tick()
+    assert world.rows("select status from live") == [("retry",)]
+    world.event("replied", email="u0@example.com")
+    world.tick(seconds=1)
+    assert world.rows("select status, reason from send_status") == [("withdrawn", "ended")]
+    assert world.rows("select outcome from why_outcomes") == [("skipped",)]
+
+
+def test_at_one_instant_a_conversion_comes_before_a_reply(world):
+    # Which of the two ended the enrollment was left to chance.
+    two = MAIL + "  - {id: b, after: 1d, channel: sms, text: Hello}\n"
+    world.sequence("one", two, head="goal: {name: sale}\n")
+    world.leads(1)
+    world.tick()
+    for kind, name in (("replied", None), ("converted", "sale"), ("bounced", None)):
+        named = {"name": name} if name else {}
+        world.event(
+            kind, email="u0@example.com", occurred_at=format_instant(world.now), **named
+        )
+    world.tick(seconds=1)
+    assert world.rows("select status, reason from enrollment_ends") == [("converted", "sale")]
