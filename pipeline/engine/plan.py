@@ -51,7 +51,10 @@ def plan(
             run_file(
                 con,
                 _HERE / "plan_control.sql",
-                expressions={"branch_target": _branch_targets(programme)},
+                expressions={
+                    "branch_target": _branch_targets(programme),
+                    "step_when": _step_conditions(programme),
+                },
             )
             advance(con, salt)
         if total > controls:
@@ -81,7 +84,7 @@ def _step_conditions(programme: Programme) -> str:
             (version_id, step.ix): step.when_sql
             for version_id, steps in programme.steps.items()
             for step in steps
-            if step.when_sql and step.kind != "branch"
+            if step.when_sql
         },
         "true",
     )

@@ -1,4 +1,5 @@
 -- Branches and ends take no time (R1): they are settled as soon as they are due, again and again until none is left.
+-- Where their own condition does not hold, the flow goes on behind them (R5).
 
 create or replace temp table moving as
 select
@@ -17,9 +18,13 @@ select
     due.has_converted,
     due.count_sends,
     due.due_at as settled_at,
-    case when due.kind = 'branch' then /*branch_target*/ null else -1 end as next_ix,
+    case
+        when not (/*step_when*/ true) then due.following_ix
+        when due.kind = 'branch' then /*branch_target*/ null
+        else -1
+    end as next_ix,
     case when due.kind = 'end' then 'completed' end as end_status,
-    case when due.kind = 'end' then due.end_status end as end_reason
+    case when due.kind = 'end' and (/*step_when*/ true) then due.end_status end as end_reason
 from due
 where due.kind in ('branch', 'end');
 

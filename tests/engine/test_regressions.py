@@ -71,3 +71,31 @@ def test_at_one_instant_a_conversion_comes_before_a_reply(world):
         )
     world.tick(seconds=1)
     assert world.rows("select status, reason from enrollment_ends") == [("converted", "sale")]
+
+
+def test_an_end_and_a_branch_with_a_condition_stand_aside_where_it_does_not_hold(world):
+    # Their `when` was compiled and never asked: everybody was ended.
+    world.sequence(
+        "one",
+        "  - {id: a, channel: email, subject: Hi, body: templates/hello.md}\n"
+        "  - {id: no, when: lead.country = 'US', end: inactive}\n"
+        "  - id: fork\n    when: lead.country = 'US'\n    branch:\n"
+        "      - steps: [{id: b, channel: email, subject: Hi, body: templates/hello.md}]\n"
+        "  - {id: c, channel: sms, text: Hello}\n"
+        "  - {id: last, when: lead.country = 'US', end: inactive}\n",
+    )
+    world.leads(1, country="DE")
+    world.leads(1, country="US", email="us@example.com", phone="+15550109999")
+    world.tick()
+    rows = world.rows(
+        """
+        select l.country, x.reason, string_agg(t.step_id, ' ' order by t.step_ix)
+        from leads as l
+        inner join enrollments as e using (lead_id)
+        inner join enrollment_ends as x using (enrollment_id)
+        inner join sends as s on e.enrollment_id = s.enrollment_id
+        inner join steps as t on s.version_id = t.version_id and s.step_ix = t.step_ix
+        group by all order by all
+        """
+    )
+    assert rows == [("DE", None, "a c"), ("US", "inactive", "a")]
