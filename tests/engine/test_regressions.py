@@ -99,3 +99,21 @@ def test_an_end_and_a_branch_with_a_condition_stand_aside_where_it_does_not_hold
         """
     )
     assert rows == [("DE", None, "a c"), ("US", "inactive", "a")]
+
+
+def test_what_follows_a_withdrawn_claim_is_not_left_to_the_next_tick(world):
+    # When all claims of a chunk were withdrawn, steps that were due then waited for another tick.
+    world.sequence(
+        "one",
+        MAIL + "  - {id: b, channel: sms, text: Hello}\n",
+        head="react: {bounced: continue}\n",
+    )
+    world.leads(1)
+    with hold_lock(world.home / "dispatch.lock"):
+        world.tick()
+    world.event("bounced", email="u0@example.com")
+    world.tick(seconds=1)
+    assert world.rows("select status from send_status order by send_id") == [
+        ("withdrawn",),
+        ("handed_over",),
+    ]
