@@ -14,7 +14,7 @@ import polars as pl
 
 from pipeline.ledger.statements import fetch_value
 from pipeline.sequences.compiled import CompiledSequence, CompiledStep, compile_from_json
-from pipeline.sequences.model import Workspace
+from pipeline.sequences.model import REACTIONS, Workspace
 
 HOLDOUT_ARM = "(holdout)"
 # More steps than bits of a mask cannot be compiled; 64 keeps (version, step) in one integer.
@@ -179,13 +179,21 @@ def _create_relations(con: duckdb.DuckDBPyConnection, programme: Programme) -> N
     step_rows, arm_rows = [], []
     for version_id, steps in programme.steps.items():
         sequence = programme.sequence(owner[version_id])
+        first_ix = first_contact_ix(steps)
         for step in steps:
-            step_rows.append(_step_row(version_id, owner[version_id], sequence, step))
+            row = _step_row(version_id, owner[version_id], sequence, step)
+            row["has_holdout_arm"] = bool(sequence and step.experiment and step.ix == first_ix)
+            step_rows.append(row)
             arm_rows.extend(_range_rows(version_id, step))
+    # Whoever finishes a sequence without a file stops as by default.
+    gone = {s for s in owner.values() if programme.sequence(s) is None}
+    reactions = dict.fromkeys(gone, REACTIONS) | {
+        s.sequence_id: dict(s.react) for s in programme.sequences
+    }
     reaction_rows = [
-        {"sequence_id": s.sequence_id, "kind": kind, "reaction": action}
-        for s in programme.sequences
-        for kind, action in s.react.items()
+        {"sequence_id": sequence_id, "kind": kind, "reaction": action}
+        for sequence_id, actions in reactions.items()
+        for kind, action in actions.items()
     ]
     for name, rows, schema in (
         ("step", step_rows, _STEP_SCHEMA),
@@ -275,7 +283,6 @@ def _step_row(
         "sample_share": test.share if test else None,
         "control": test.control if test else None,
         "is_auto": test.is_auto if test else False,
-        "has_holdout_arm": bool(test and sequence and step.ix == first_contact_ix(sequence.steps)),
         "holdout": sequence.holdout if sequence else 0.0,
         # A file that is gone counts as archived with drain: whoever is in it finishes (design.md
         # 5).

@@ -117,3 +117,14 @@ def test_what_follows_a_withdrawn_claim_is_not_left_to_the_next_tick(world):
         ("withdrawn",),
         ("handed_over",),
     ]
+
+
+def test_a_reply_still_stops_whoever_finishes_a_sequence_without_a_file(world):
+    # With the file its reactions were gone, and people who had answered got the next message.
+    world.sequence("one", MAIL + "  - {id: b, after: 1d, channel: sms, text: Hello}\n")
+    world.leads(1)
+    world.tick()
+    (world.folder / "one.yml").unlink()
+    world.event("replied", email="u0@example.com")
+    world.tick(days=1)
+    assert world.rows("select reason from enrollment_ends") == [("replied",)]
