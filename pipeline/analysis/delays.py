@@ -11,7 +11,7 @@ import polars as pl
 
 from pipeline.analysis import reasons
 from pipeline.analysis.comparisons import Arm, ArmStats, Design
-from pipeline.analysis.experiments import Decision, decide_experiment
+from pipeline.analysis.experiments import decide_experiment
 
 EVIDENCE_LABEL = "randomised"
 METRICS = {"replied": "count_replied", "converted": "count_converted"}
@@ -86,7 +86,7 @@ def _recommend(
     control = next((arm.name for arm in arms if arm.role == "control"), None)
     decision = decide_experiment(Design(metric=metric, control=control), arms)
     state: str = decision.state
-    winner = decision.winner
+    winner, found = decision.winner, decision.reason
     low, high = decision.interval or (None, None)
     result = {
         "experiment_id": experiment_id,
@@ -99,6 +99,7 @@ def _recommend(
     }
     if decided.get("state") == "invalid" or _is_metric(decided.get("metric"), metric):
         state, winner = decided["state"], decided["winner"]
+        found = str(decided.get("reason") or found)
         copied = ("effect", "interval_low", "interval_high") if state != "invalid" else ()
         result |= {name: decided[name] for name in copied}
     delays = {row["arm"]: row["delay_seconds"] for row in rows}
@@ -106,7 +107,7 @@ def _recommend(
         **result,
         "state": state,
         "recommended_delay_seconds": delays.get(winner),
-        "reason": _reason(state, winner, delays, decision, str(decided.get("reason", ""))),
+        "reason": _reason(state, winner, delays, found),
     }
 
 
@@ -115,17 +116,10 @@ def _is_metric(metric: str | None, name: str) -> bool:
     return metric == name or (name == "converted" and str(metric).startswith("goal("))
 
 
-def _reason(
-    state: str,
-    winner: str | None,
-    delays: Mapping[str, int | None],
-    decision: Decision,
-    decided_reason: str,
-) -> str:
+def _reason(state: str, winner: str | None, delays: Mapping[str, int | None], found: str) -> str:
     """Return the advice in words; it always says that the evidence is randomised."""
     if state == "invalid":
-        return f"Randomised, but not to be used. {decided_reason or decision.reason}"
-    found = decided_reason or decision.reason
+        return f"Randomised, but not to be used. {found}"
     seconds = delays.get(winner) if winner else None
     if winner:
         name = winner if seconds is None else name_delay(seconds)

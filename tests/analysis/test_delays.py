@@ -123,3 +123,12 @@ def test_the_order_of_rows_does_not_matter():
 )
 def test_a_delay_is_named_in_its_largest_whole_unit(seconds, name):
     assert name_delay(seconds) == name
+
+
+def test_each_metric_has_the_reason_of_its_own_numbers():
+    """The words of the experiment's own metric once stood beside the other metric too."""
+    rows = pl.DataFrame([delay_arm("a", 1, 400), delay_arm("b", 3, 600)])
+    advice = recommend_delays(rows, decision(state="winner", winner="b", reason="Because."))
+    reasons = dict(advice.select("metric", "reason").iter_rows())
+    assert "Because." in reasons["replied"]
+    assert "Because." not in reasons["converted"]
