@@ -17,15 +17,18 @@ with delays as (
         on t.version_id = r.version_id and t.next_ix = r.step_ix and a.arm = r.arm and t.varies = 'delay'
 ),
 
+-- Wall time by the same periods as the way back: DuckDB brings a zone database of its own, of another year.
 local_times as (
     select
-        enrollment_id,
-        next_zone,
-        timezone(next_zone, delay_anchor) as anchor_local,
-        amount,
-        unit
-    from delays
-    where unit != 'seconds'
+        d.enrollment_id,
+        d.next_zone,
+        timezone('UTC', d.delay_anchor) + to_seconds(p.offset_seconds) as anchor_local,
+        d.amount,
+        d.unit
+    from delays as d
+    inner join zone_period as p
+        on d.next_zone = p.zone and d.delay_anchor >= p.from_at and d.delay_anchor < p.to_at
+    where d.unit != 'seconds'
 ),
 
 local_due as (

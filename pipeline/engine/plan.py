@@ -29,6 +29,7 @@ _WINDOW_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "open_at": pl.Datetime("us", "UTC"),
     "close_at": pl.Datetime("us", "UTC"),
 }
+_DAY_SCHEMA = {"zone": pl.String, "local_on": pl.Date}
 
 
 def plan(
@@ -143,6 +144,9 @@ def _create_windows(con: duckdb.DuckDBPyConnection, programme: Programme, now: d
     con.register("window_frame", frame)
     con.execute("create or replace temp table open_window as select * from window_frame")
     con.unregister("window_frame")
+    zones = sorted({zone for _, zone, _ in pairs})
+    days = [now.astimezone(ZoneInfo(zone)).date() for zone in zones]
+    con.register("day_frame", pl.DataFrame({"zone": zones, "local_on": days}, schema=_DAY_SCHEMA))
     con.execute(
         """
         create or replace temp table zone_now as
@@ -156,13 +160,16 @@ def _create_windows(con: duckdb.DuckDBPyConnection, programme: Programme, now: d
             coalesce(
                 min(greatest(w.open_at, $tomorrow)) filter (where w.close_at > $tomorrow),
                 $now + interval 32 day
-            ) as next_day_opens_at
+            ) as next_day_opens_at,
+            any_value(y.local_on) as local_on
         from (select distinct sequence_id, zone from due where kind not in ('branch', 'end')) as d
+        inner join day_frame as y on d.zone = y.zone
         left join open_window as w on d.sequence_id = w.sequence_id and d.zone = w.zone
         group by d.sequence_id, d.zone
         """,
         {"now": now, "tomorrow": _day_start(programme.workspace.timezone, now, days=1)},
     )
+    con.unregister("day_frame")
 
 
 def _whole_day(moment: datetime) -> datetime:

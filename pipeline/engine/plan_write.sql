@@ -11,21 +11,22 @@ where v.outcome = 'claimed';
 
 insert into sends
 select
-    claimed_send_id,
-    enrollment_id,
-    lead_id,
-    version_id,
-    step_ix,
-    variant,
-    channel,
-    sender,
-    now_at,
-    greatest(true_slot_at, slot_at),
-    zone,
-    timezone(zone, now_at)::date,
+    c.claimed_send_id,
+    c.enrollment_id,
+    c.lead_id,
+    c.version_id,
+    c.step_ix,
+    c.variant,
+    c.channel,
+    c.sender,
+    c.now_at,
+    greatest(c.true_slot_at, c.slot_at),
+    c.zone,
+    z.local_on,
     'live'
-from claims
-where send_id is null;
+from claims as c
+inner join zone_now as z on c.sequence_id = z.sequence_id and c.zone = z.zone
+where c.send_id is null;
 
 -- A retry is the same decision, tried again: it has its row.
 insert into why

@@ -1,5 +1,10 @@
 """What the second interpreter found: one small world for each, in the order in which it was mended."""
 
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
 from pipeline.inbound.landing import append_lines, format_instant
 from pipeline.ledger.locks import hold_lock
 
@@ -128,3 +133,23 @@ def test_a_reply_still_stops_whoever_finishes_a_sequence_without_a_file(world):
     world.event("replied", email="u0@example.com")
     world.tick(days=1)
     assert world.rows("select reason from enrollment_ends") == [("replied",)]
+
+
+@pytest.mark.parametrize("zone", ["Africa/Casablanca", "America/Vancouver", "Europe/Chisinau"])
+def test_a_day_keeps_the_wall_time_where_two_zone_databases_disagree(world, zone):
+    # The way to local time used DuckDB's zones and the way back Python's: an hour was lost in between.
+    world.sequence("one", "  - {id: a, after: 1d, channel: sms, text: Hello}\n")
+    for moment in (datetime(2026, 3, 28, 23, tzinfo=UTC), datetime(2026, 12, 29, 7, 30, tzinfo=UTC)):
+        world.now = moment
+        world.leads(1, timezone=zone, email=f"{moment:%j}@example.com", phone=f"+15550{moment:%j}0")
+        world.tick()
+        world.tick(hours=27)
+    rows = world.rows(
+        "select e.enrolled_at, s.slot_at, s.claimed_at, s.local_on "
+        "from sends as s inner join enrollments as e using (enrollment_id)"
+    )
+    assert len(rows) == 2
+    for enrolled_at, due_at, claimed_at, local_on in rows:
+        before, after = (moment.astimezone(ZoneInfo(zone)) for moment in (enrolled_at, due_at))
+        assert after.replace(tzinfo=None) - before.replace(tzinfo=None) == timedelta(days=1)
+        assert local_on == claimed_at.astimezone(ZoneInfo(zone)).date()
