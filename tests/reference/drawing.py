@@ -256,12 +256,13 @@ def draw_event(draw: Draw, lead: Lead, arrival: int, beats: int) -> list[Happeni
     ago = pick(draw, [0, 0.05, 1 / 6, 0.5, 5, 55, 600])
     # Opens and clicks come soon, so that the last hour, which is judged together, holds them all.
     late = pick(draw, [0, 0.01, 0.5, 9] if is_engagement else [0, 0, 1, 90, 2000, 6000])
+    addresses = [a for a in ADDRESSES if (kind, a) != ("subscribed", "phone")]
     common = {
         "beat": beat,
         "lead": lead.name,
         "minutes_ago": ago,
         "nth": pick(draw, [0, 1, 2, None] if not is_engagement else [0, 1, 2]),
-        "by": pick(draw, ADDRESSES),
+        "by": pick(draw, addresses),
         "again": one_in(draw, 5),
     }
     if not is_engagement:

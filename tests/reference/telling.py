@@ -185,8 +185,9 @@ def smaller_universes(universe: Universe) -> Iterator[Universe]:
             edits=tuple(edit for edit in world.edits if edit.name in names),
             happenings=tuple(h for h in world.happenings if h.sequence in {"", *names}),
         )
-    for happenings in fewer(world.happenings):
-        yield with_world(happenings=happenings)
+    arrivals = tuple(h for h in world.happenings if h.kind == "arrives")
+    for happenings in fewer(tuple(h for h in world.happenings if h.kind != "arrives")):
+        yield with_world(happenings=arrivals + happenings)
     if len(set(world.answers)) > 1:
         for answer in world.answers:
             yield with_world(answers=(answer,))
