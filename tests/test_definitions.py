@@ -4,6 +4,7 @@ import hashlib
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -30,9 +31,12 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def locations(tmp_path: Path, manifest: Path) -> dict[str, dg.Definitions]:
+def locations(tmp_path: Path, manifest: Path) -> Iterator[dict[str, dg.Definitions]]:
     """Both locations, of a workspace that does not exist."""
-    return assemble_both(load_settings(home=tmp_path / "home"), manifest)
+    # Dagster remembers the instance last used in this process, which another file's test may have
+    # let go of; resolving a graph then fails.
+    with dg.DagsterInstance.ephemeral():
+        yield assemble_both(load_settings(home=tmp_path / "home"), manifest)
 
 
 def assemble_both(settings: Settings, manifest: Path) -> dict[str, dg.Definitions]:

@@ -101,7 +101,8 @@ def test_stopping_takes_children_along_and_forces_who_will_not(tmp_path: Path, k
         time.sleep(0.02)
     running = Running(Service("a server", command, "", ""), process, log)
 
-    stop_all([running], patience=1.0)
+    # Patience for the kind one on a busy machine; the stubborn one needs none.
+    stop_all([running], patience=20.0 if kind == "kind" else 1.0)
 
     wait_for(lambda: not is_group_alive(process.pid), 10, "the child is still there")
     assert process.returncode == -(signal.SIGTERM if kind == "kind" else signal.SIGKILL)
