@@ -87,8 +87,8 @@ def pick(draw: Draw, options: Any) -> Any:
 
 def draw_delay(draw: Draw) -> Delay:
     since = "enrollment" if one_in(draw, 6) else "previous"
-    texts = [(0, "m"), (10, "m"), (90, "m"), (1, "h"), (26, "h"), (1, "d"), (2, "d"), (1, "w")]
-    amount, unit = pick(draw, [*texts, (1, "bd"), (3, "bd"), (0, "bd"), (0, "d"), (3, "d")])
+    texts = [(0, "m"), (10, "m"), (90, "m"), (1, "h"), (26, "h"), (1, "d"), (1, "d"), (1, "w")]
+    amount, unit = pick(draw, [*texts, (1, "bd"), (3, "bd"), (0, "bd"), (0, "d"), (2, "d")])
     return Delay(amount, unit, since)
 
 
@@ -146,8 +146,8 @@ class StepMaker:
         draw = self.draw
         self.number += 1
         name = f"{self.name[-1]}{self.number}"
-        after = draw_delay(draw) if one_in(draw, 2) or not is_first else None
-        when = draw_condition(draw, before) if one_in(draw, 3) else None
+        after = draw_delay(draw) if one_in(draw, 3 if is_first else 1) else None
+        when = draw_condition(draw, before) if one_in(draw, 8 if is_first else 4) else None
         kinds = ["email", "email", "sms", "email"]
         if depth < 2:
             kinds += ["branch"]
@@ -172,7 +172,7 @@ class StepMaker:
             backoff, then = pick(draw, [1, 10, 120, 0]), pick(draw, ["skip", "exit"])
         late, late_then = 1440, "skip"
         if one_in(draw, 2):
-            late, late_then = pick(draw, [5, 240, 4320]), pick(draw, ["skip", "send"])
+            late, late_then = pick(draw, [240, 5, 4320]), pick(draw, ["send", "send", "skip"])
         return Step(name, kind, after, when, attempts, backoff, then, late, late_then, test)
 
     def test(self, name: str, after: Delay | None) -> Test:
@@ -210,11 +210,11 @@ def draw_sequence(draw: Draw, name: str, sources: list[str]) -> Sequence:
     react = tuple(
         (kind, action)
         for kind in DEFAULT_REACTIONS
-        if (action := pick(draw, [None, None, "stop", "pause", "continue"]))
+        if (action := pick(draw, [None, None, "pause", "continue", "continue"]))
     )
     return Sequence(
         name=name,
-        steps=StepMaker(draw, name, has_tests=one_in(draw, 2)).steps(1, 4, []),
+        steps=StepMaker(draw, name, has_tests=one_in(draw, 2)).steps(2, 5, []),
         sources=tuple(sources[: draw(st.integers(1, len(sources)))]),
         status="paused" if one_in(draw, 12) else "active",
         only=draw_lead_condition(draw) if one_in(draw, 6) else None,
@@ -251,7 +251,8 @@ STRANGE_KINDS = ["meeting_booked", "rejected", "conversion_reversed"]
 
 def draw_event(draw: Draw, lead: Lead, arrival: int, beats: int) -> list[Happening]:
     kind = pick(draw, [*KINDS, *RARE_KINDS, *STRANGE_KINDS])
-    beat = draw(st.integers(min(arrival, beats - 1), beats - 1))
+    # Late rather than early: most events answer something.
+    beat = max(draw(st.integers(min(arrival, beats - 1), beats - 1)) for _ in range(2))
     is_engagement = kind in ("opened", "clicked")
     ago = pick(draw, [0, 0.05, 1 / 6, 0.5, 5, 55, 600])
     # Opens and clicks come soon, so that the last hour, which is judged together, holds them all.
@@ -262,6 +263,7 @@ def draw_event(draw: Draw, lead: Lead, arrival: int, beats: int) -> list[Happeni
         "lead": lead.name,
         "minutes_ago": ago,
         "nth": pick(draw, [0, 1, 2, None] if not is_engagement else [0, 1, 2]),
+        "hasty_seconds": pick(draw, [None, None, 0.5, 1.5, 60]) if is_engagement else None,
         "by": pick(draw, addresses),
         "again": one_in(draw, 5),
     }
@@ -272,6 +274,7 @@ def draw_event(draw: Draw, lead: Lead, arrival: int, beats: int) -> list[Happeni
     common["agent"] = pick(draw, AGENTS)
     if kind == "clicked" and one_in(draw, 3):
         # A scanner follows every link within two seconds.
+        common["hasty_seconds"] = None
         lateness = [late, late + 0.01, late + 0.02]
         return [
             Happening(kind=kind, minutes_late=lateness[place], url=url, **common)
@@ -305,15 +308,9 @@ def worlds(draw: Draw, number: int, beats: int, most_leads: int) -> World:
             happenings += draw_event(draw, lead, arrival + 1, beats)
         if one_in(draw, 4) and arrival + 1 < beats:
             happenings.append(draw_change(draw, lead, number, arrival + 1, beats))
-        if one_in(draw, 3):
-            happenings.append(
-                Happening(
-                    draw(st.integers(0, beats - 1)),
-                    "resumes",
-                    lead.name,
-                    sequence=pick(draw, sequences).name,
-                )
-            )
+        if one_in(draw, 2):
+            beat = max(draw(st.integers(0, beats - 1)) for _ in range(2))
+            happenings.append(Happening(beat, "resumes", lead.name))
     return World(
         name=name,
         sequences=sequences,
@@ -385,7 +382,7 @@ def universes(draw: Draw, count_worlds: int, count_beats: int, most_leads: int =
     beats = tuple(
         Beat(
             minutes=pick(draw, GAPS),
-            waits_for_due=one_in(draw, 2),
+            waits_for_due=not one_in(draw, 3),
             leaves=one_in(draw, 6),
             reaches=pick(draw, ["nobody", "half", "everybody"]),
         )

@@ -227,7 +227,7 @@ class Suppression:
 class Interpreter:
     """Lives through one world, tick by tick."""
 
-    def __init__(self, world: World, names: Names) -> None:
+    def __init__(self, world: World, names: Names, start: datetime) -> None:
         self.world, self.names = world, names
         self.files: dict[str, Sequence] = {s.name: s for s in world.sequences}
         self.leads = {lead.name: lead for lead in world.leads}
@@ -243,7 +243,7 @@ class Interpreter:
         self.assignments: dict[tuple[str, str], tuple[Any, ...]] = {}
         self.journal: list[tuple[Journey, str, str | None, datetime]] = []
         self.next_at: datetime | None = None
-        self.before = datetime.min.replace(tzinfo=UTC)
+        self.before = start
 
     # The tick (design.md section 6) -----------------------------------------------------------------
 
@@ -351,7 +351,9 @@ class Interpreter:
             if send:
                 person = send.journey.person
         is_by_phone = "phone" in address_of(what, self.leads[what.lead])
-        return Event(what, person, send, occurred_at(what, received), received, is_by_phone)
+        answered = send.outcomes[-1][0] if send else None
+        occurred = occurred_at(what, received, answered)
+        return Event(what, person, send, occurred, received, is_by_phone)
 
     def answered_sends(self, lead: str) -> list[Send]:
         """What a lead got, as far as an answer was taken in: what events can be threaded to."""
@@ -481,8 +483,13 @@ class Interpreter:
             if what.kind != "resumes" or what.beat != number:
                 continue
             for journey in self.journeys:
-                is_meant = (journey.person.name, journey.sequence) == (what.lead, what.sequence)
-                if is_meant and journey.is_live and journey.paused_at:
+                is_meant = what.sequence in ("", journey.sequence)
+                if (
+                    is_meant
+                    and journey.person.name == what.lead
+                    and journey.is_live
+                    and journey.paused_at
+                ):
                     length = now - journey.paused_at
                     journey.due_at += length
                     journey.slot_at += length

@@ -29,6 +29,7 @@ from tests.reference.worlds import (
     instant_text,
     is_reached,
     lead_record,
+    occurred_at,
     received_at,
     write_sequence,
     write_workspace,
@@ -107,7 +108,7 @@ coalesce((
 ), '')
 """
 SENDS = """
-select n.name, d.send_id
+select n.name, d.send_id, d.settled_at
 from send_status as d
 inner join sequence_versions as q using (version_id)
 inner join steps as s using (version_id, step_ix)
@@ -202,7 +203,9 @@ class Stage:
             return [self.line(received, "api", leads=[lead_record(lead, received)])]
         if what.kind == "changes":
             return [self.line(received, "api", leads=[change_record(lead, what)])]
-        event = event_record(what, lead, received, f"{world.name}-{place}", self.send_of(what))
+        send_id, answered = self.send_of(what)
+        occurred = occurred_at(what, received, answered)
+        event = event_record(what, lead, occurred, f"{world.name}-{place}", send_id)
         if what.again:
             self.again = [*self.again, self.line(self.now, what.source, events=[event])]
             return [self.line(at, what.source, events=[event]) for at in (self.now, received)]
@@ -215,11 +218,11 @@ class Stage:
     def segment_id(self) -> str:
         return f"{next(self.segments):08x}"
 
-    def send_of(self, what: Happening) -> int | None:
+    def send_of(self, what: Happening) -> tuple[int | None, datetime | None]:
         if what.nth is None:
-            return None
-        mine = [send for name, send in self.con.execute(SENDS).fetchall() if name == what.lead]
-        return mine[what.nth % len(mine)] if mine else None
+            return None, None
+        mine = [rest for name, *rest in self.con.execute(SENDS).fetchall() if name == what.lead]
+        return mine[what.nth % len(mine)] if mine else (None, None)
 
     def resume(self, number: int) -> None:
         for world in self.universe.worlds:
@@ -233,9 +236,9 @@ class Stage:
             select v.enrollment_id
             from live as v inner join enrollments as e using (enrollment_id)
             inner join names as n on v.lead_id = n.lead_id
-            where v.is_paused and n.name = ? and e.sequence_id = ?
+            where v.is_paused and n.name = $lead and $sequence in ('', e.sequence_id)
             """,
-            [what.lead, what.sequence],
+            {"lead": what.lead, "sequence": what.sequence},
         ).fetchall()
         for (enrollment_id,) in found:
             resume_enrollment(self.settings, enrollment_id, self.now)

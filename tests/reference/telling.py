@@ -42,7 +42,7 @@ def find_differences(
         room.rmdir()
     differences, moments = {}, []
     for world in universe.worlds:
-        interpreter = Interpreter(world, played.names)
+        interpreter = Interpreter(world, played.names, universe.start)
         next_ats = []
         for number, (beat, now) in enumerate(zip(universe.beats, played.instants, strict=True)):
             interpreter.tick(number, beat, now)

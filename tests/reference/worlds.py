@@ -1,7 +1,7 @@
 """Worlds to live through twice: their parts, and the same parts as files and landing lines."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -125,13 +125,14 @@ class Happening:
     minutes_ago: float = 0
     minutes_late: float = 0  # how long before the receipt it happened
     nth: int | None = None  # of the lead's answered sends; None = by address
+    hasty_seconds: float | None = None  # so soon after the send's answer, instead of `minutes_late`
     by: str = "external_id"
     goal: str = "sale"
     url: str | None = None
     agent: str | None = None
     source: str = "webhook:webhook"
     again: bool = False  # told twice
-    sequence: str = ""  # of a resume
+    sequence: str = ""  # of a resume; "" = whatever is paused
     fields: tuple[tuple[str, str], ...] = ()  # of a change
 
 
@@ -339,23 +340,14 @@ def condition_text(condition: Condition) -> str:
 # As landing lines -----------------------------------------------------------------------------------
 
 
-@dataclass
-class Told:
-    """A happening with its moments and its message, once both are known."""
-
-    what: Happening
-    line_id: str
-    received_at: datetime
-    send_id: int | None = None
-    events: list[dict[str, Any]] = field(default_factory=list)
-
-
 def received_at(what: Happening, now: datetime, before: datetime) -> datetime:
     """When we are told: never before the last tick, which would have known it."""
     return max(now - timedelta(minutes=what.minutes_ago), before)
 
 
-def occurred_at(what: Happening, received: datetime) -> datetime:
+def occurred_at(what: Happening, received: datetime, answered: datetime | None) -> datetime:
+    if what.hasty_seconds is not None and answered is not None:
+        return answered + timedelta(seconds=what.hasty_seconds)
     return received - timedelta(minutes=what.minutes_late)
 
 
@@ -384,12 +376,12 @@ def change_record(lead: Lead, what: Happening) -> dict[str, Any]:
 
 
 def event_record(
-    what: Happening, lead: Lead, received: datetime, key: str, send_id: int | None
+    what: Happening, lead: Lead, occurred: datetime, key: str, send_id: int | None
 ) -> dict[str, Any]:
     record: dict[str, Any] = {
         "key": key,
         "kind": what.kind,
-        "occurred_at": instant_text(occurred_at(what, received)),
+        "occurred_at": instant_text(occurred),
     }
     if what.kind in ("converted", "conversion_reversed"):
         record["name"] = what.goal
