@@ -16,6 +16,11 @@ from pipeline.ledger.statements import fetch_value, run_file
 from pipeline.sequences.compiled import CompiledSequence
 
 _SQL = Path(__file__).with_name("enroll.sql")
+_WRITE_SQL = Path(__file__).with_name("enroll_write.sql")
+_ENTERING = """
+create or replace temp table entering
+(enrollment_id bigint, lead_id bigint, sequence_id varchar, version_id bigint, is_holdout boolean)
+"""
 _EVERYBODY = 2**62
 
 
@@ -30,7 +35,8 @@ def enroll(con: duckdb.DuckDBPyConnection, programme: Programme, salt: str, now:
         name: (fingerprint, change_no)
         for name, fingerprint, change_no in con.execute("select * from watermarks").fetchall()
     }
-    total = 0
+    con.execute(_ENTERING)
+    moved: dict[str, str] = {}
     for sequence in programme.sequences:
         if sequence.status != "active" or sequence.enroll_when_sql is None or not sequence.steps:
             continue
@@ -40,22 +46,30 @@ def enroll(con: duckdb.DuckDBPyConnection, programme: Programme, salt: str, now:
         ).hexdigest()
         seen, after = marks.get(name, ("", 0))
         after = after if seen == fingerprint else 0
-        if newest <= after:
-            continue
-        total += _enroll_sequence(con, programme, sequence, after, salt, now)
-        con.execute("delete from watermarks where name = ?", [name])
-        con.execute("insert into watermarks values (?, ?, ?)", [name, fingerprint, newest])
-    return total
+        if newest > after:
+            _find_entering(con, programme, sequence, after, salt, now)
+            moved[name] = fingerprint
+    if not moved:
+        return 0
+    con.execute("delete from watermarks where name in (select unnest(?))", [list(moved)])
+    con.execute(
+        "insert into watermarks select unnest(?), unnest(?), ?",
+        [list(moved), list(moved.values()), newest],
+    )
+    if not fetch_value(con, "select exists (from entering)"):
+        return 0
+    run_file(con, _WRITE_SQL, now=now)
+    return advance(con, salt)
 
 
-def _enroll_sequence(
+def _find_entering(
     con: duckdb.DuckDBPyConnection,
     programme: Programme,
     sequence: CompiledSequence,
     after_change: int,
     salt: str,
     now: datetime,
-) -> int:
+) -> None:
     run_file(
         con,
         _SQL,
@@ -68,7 +82,6 @@ def _enroll_sequence(
         salt=salt,
         now=now,
     )
-    return advance(con, salt)
 
 
 def _room(con: duckdb.DuckDBPyConnection, sequence: CompiledSequence) -> int:

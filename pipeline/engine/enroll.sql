@@ -1,7 +1,7 @@
 -- Enrolls the leads of one sequence's rule. Only leads that came or changed since the rule last looked are examined;
--- a rule enrolls a lead once in its life (R18). Out: rows of `enrollments` and the temp table `moving`.
+-- a rule enrolls a lead once in its life (R18). Out: rows of the temp table `entering`.
 
-create or replace temp table entering as
+insert into entering
 with candidates as (
     select
         l.lead_id,
@@ -60,41 +60,9 @@ chosen as (
 )
 
 select
-    nextval('enrollment_ids') as enrollment_id,
-    lead_id,
-    is_holdout
-from chosen;
-
-insert into enrollments
-select
-    enrollment_id,
+    nextval('enrollment_ids'),
     lead_id,
     $sequence_id,
     $version_id,
-    1,
-    $now,
-    'rule',
-    is_holdout,
-    'live'
-from entering;
-
-create or replace temp table moving as
-select
-    enrollment_id,
-    lead_id,
-    $version_id::bigint as version_id,
-    $now::timestamptz as enrolled_at,
-    is_holdout,
-    false as is_paused,
-    false as is_ended,
-    0::bigint as sent_mask,
-    0::bigint as opened_mask,
-    0::bigint as clicked_mask,
-    false as has_replied,
-    false as has_converted,
-    0::smallint as count_sends,
-    $now::timestamptz as settled_at,
-    0::smallint as next_ix,
-    null::varchar as end_status,
-    null::varchar as end_reason
-from entering;
+    is_holdout
+from chosen;

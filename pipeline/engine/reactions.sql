@@ -6,7 +6,7 @@ select
     e.kind,
     e.name,
     e.occurred_at,
-    coalesce(r.reaction, 'continue') as reaction,
+    coalesce(r.reaction, 'continue') as reaction
 from new_events as e
 inner join live as v
     on
