@@ -6,6 +6,7 @@ Belongs here: composing, the workers, the journal's order. Does not: choosing th
 
 import asyncio
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from pipeline.settings import DripError, Keys, Settings
 
 CHUNK_MESSAGES = 500
 CHUNK_SECONDS = 2.0
+ORDERS_PER_WORKER = 10
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ class Dispatcher:
 
         An order that was not reached stays claimed and comes with the next chunk.
         """
-        workers = min(self._settings.concurrency, len(orders))
+        # A connection costs as much as some ten messages.
+        workers = min(self._settings.concurrency, math.ceil(len(orders) / ORDERS_PER_WORKER))
         self._prepare({order.sender for order in orders}, workers)
         end = time.monotonic() + CHUNK_SECONDS
         queue = iter(orders)

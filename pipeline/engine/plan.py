@@ -58,7 +58,8 @@ def plan(
                 },
             )
             advance(con, salt)
-        if total > controls:
+        else:
+            # Messages wait until no branch is left, so that a limit sees all of them at once.
             for outcome, count in _plan_messages(con, programme, salt, now).items():
                 totals[outcome] = totals.get(outcome, 0) + count
 

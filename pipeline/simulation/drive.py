@@ -29,7 +29,7 @@ from pipeline.simulation.truth import Truth
 
 # A Monday; nothing depends on today.
 START = datetime(2026, 1, 5, tzinfo=UTC)
-MOST_TICKS = 200
+MOST_TICKS = 150
 REFRESHES = 4
 _GRIDS = tuple(timedelta(minutes=m) for m in (15, 30, 60, 90, 120, 150, 180, 240, 360, 480))
 _MARKET = Path(__file__).with_name("market")
