@@ -1,5 +1,6 @@
 """How Hypothesis draws worlds: small ones, in every feature, with a bias for what goes wrong."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -73,7 +74,7 @@ DAYS = [
     ("fri", "sat", "sun"),
     ("sun",),
 ]
-GAPS = [0, 1, 6, 30, 60, 240, 720, 1440, 1500, 4320, 14400]
+GAPS = [0, 1, 30, 90, 240, 720, 720, 720, 1440, 1440, 1500, 2880, 10080]
 AGENTS = [READER, PROXY, READER, *SCANNERS, None]
 
 
@@ -219,9 +220,9 @@ def draw_sequence(draw: Draw, name: str, sources: list[str]) -> Sequence:
         status="paused" if one_in(draw, 12) else "active",
         only=draw_lead_condition(draw) if one_in(draw, 6) else None,
         goal=pick(draw, ["sale", None]),
-        holdout_percent=pick(draw, [0, 0, 20, 50]),
-        max_leads=pick(draw, [None, None, None, 1, 3]),
-        per_day=pick(draw, [None, None, 1, 2, 4]),
+        holdout_percent=pick(draw, [0, 0, 0, 20, 50]),
+        max_leads=pick(draw, [None, None, None, None, None, 1, 3]),
+        per_day=pick(draw, [None, None, None, 1, 2, 4]),
         calendar=draw_calendar(draw),
         react=react,
     )
@@ -229,9 +230,11 @@ def draw_sequence(draw: Draw, name: str, sources: list[str]) -> Sequence:
 
 def draw_lead(draw: Draw, name: str, number: int, sources: list[str]) -> Lead:
     phones = [f"+1555{number:04d}{place:03d}" for place in (0, int(name.rpartition("l")[2]) + 1)]
-    has_email = not one_in(draw, 6)
+    has_email = not one_in(draw, 8)
     # Two may share a phone, if both have an address of their own.
-    phone = pick(draw, [phones[1], phones[1], phones[0] if has_email else phones[1], None])
+    phone = pick(
+        draw, [phones[1], phones[1], phones[1], phones[0] if has_email else phones[1], None]
+    )
     return Lead(
         name=name,
         source=pick(draw, sources),
@@ -244,15 +247,26 @@ def draw_lead(draw: Draw, name: str, number: int, sources: list[str]) -> Lead:
     )
 
 
+@dataclass(frozen=True)
+class When:
+    """How many ticks there are, and before which of them claims are in somebody's hands."""
+
+    beats: int
+    between: tuple[int, ...]
+
+
 KINDS = ["opened", "clicked", "opened", "clicked", "replied", "replied", "converted"]
 RARE_KINDS = ["unsubscribed", "unsubscribed", "subscribed", "bounced", "complained", "auto_replied"]
 STRANGE_KINDS = ["meeting_booked", "rejected", "conversion_reversed"]
 
 
-def draw_event(draw: Draw, lead: Lead, arrival: int, beats: int) -> list[Happening]:
+def draw_event(draw: Draw, lead: Lead, arrival: int, when: When) -> list[Happening]:
     kind = pick(draw, [*KINDS, *RARE_KINDS, *STRANGE_KINDS])
-    # Late rather than early: most events answer something.
-    beat = max(draw(st.integers(min(arrival, beats - 1), beats - 1)) for _ in range(2))
+    # Late rather than early, since most events answer something; some in the middle of a hand-over.
+    last = when.beats - 1
+    beat = max(draw(st.integers(min(arrival, last), last)) for _ in range(2))
+    if when.between and one_in(draw, 3):
+        beat = max(pick(draw, when.between), min(arrival, last))
     is_engagement = kind in ("opened", "clicked")
     ago = pick(draw, [0, 0.05, 1 / 6, 0.5, 5, 55, 600])
     # Opens and clicks come soon, so that the last hour, which is judged together, holds them all.
@@ -285,8 +299,9 @@ def draw_event(draw: Draw, lead: Lead, arrival: int, beats: int) -> list[Happeni
 
 
 @st.composite
-def worlds(draw: Draw, number: int, beats: int, most_leads: int) -> World:
+def worlds(draw: Draw, number: int, when: When, most_leads: int, *, has_edit: bool) -> World:
     """One world of up to three sequences."""
+    beats = when.beats
     name = f"w{number}"
     sources = [f"W{number}A", f"W{number}B"]
     sequences = tuple(
@@ -305,9 +320,10 @@ def worlds(draw: Draw, number: int, beats: int, most_leads: int) -> World:
             )
         )
         for _ in range(draw(st.integers(0, 3))):
-            happenings += draw_event(draw, lead, arrival + 1, beats)
-        if one_in(draw, 4) and arrival + 1 < beats:
-            happenings.append(draw_change(draw, lead, number, arrival + 1, beats))
+            happenings += draw_event(draw, lead, arrival + 1, when)
+        if one_in(draw, 4):
+            # All in the same ticks: after a change every rule looks at the lead again.
+            happenings.append(draw_change(draw, lead, number, beats // 2))
         if one_in(draw, 2):
             beat = max(draw(st.integers(0, beats - 1)) for _ in range(2))
             happenings.append(Happening(beat, "resumes", lead.name))
@@ -319,33 +335,29 @@ def worlds(draw: Draw, number: int, beats: int, most_leads: int) -> World:
         answers=tuple(
             draw(
                 st.lists(
-                    st.sampled_from(
-                        ["accepted", "accepted", "later", "busy", "refused", "nothing"]
-                    ),
+                    st.sampled_from(["accepted"] * 4 + ["later", "busy", "refused", "nothing"]),
                     min_size=1,
                     max_size=5,
                 )
             )
         ),
-        edits=draw_edits(draw, sequences, beats),
+        edits=draw_edits(draw, sequences, beats) if has_edit else (),
     )
 
 
-def draw_change(draw: Draw, lead: Lead, number: int, first: int, beats: int) -> Happening:
+def draw_change(draw: Draw, lead: Lead, number: int, beat: int) -> Happening:
     options = [("timezone", pick(draw, ZONES)), ("country", "US"), ("plan", "pro")]
     if not lead.has_email:
         options.append(("email", f"{lead.name}@example.com"))
     if not lead.phone:
         options.append(("phone", f"+1666{number:04d}{int(lead.name.rpartition('l')[2]):03d}"))
     return Happening(
-        draw(st.integers(first, beats - 1)), "changes", lead.name, fields=(pick(draw, options),)
+        beat + draw(st.integers(0, 1)), "changes", lead.name, fields=(pick(draw, options),)
     )
 
 
 def draw_edits(draw: Draw, sequences: tuple[Sequence, ...], beats: int) -> tuple[Edit, ...]:
-    """At most one file changes, in the middle: reading all files again is what takes long."""
-    if not one_in(draw, 2):
-        return ()
+    """One file changes, in the middle."""
     old = pick(draw, sequences)
     if one_in(draw, 6):
         return (Edit(beats // 2, old.name, None),)
@@ -382,16 +394,21 @@ def universes(draw: Draw, count_worlds: int, count_beats: int, most_leads: int =
     beats = tuple(
         Beat(
             minutes=pick(draw, GAPS),
-            waits_for_due=not one_in(draw, 3),
-            leaves=one_in(draw, 6),
-            reaches=pick(draw, ["nobody", "half", "everybody"]),
+            waits_for_due=one_in(draw, 2),
+            leaves=one_in(draw, 4),
+            reaches=pick(draw, ["nobody", "nobody", "half", "everybody"]),
         )
         for _ in range(count_beats)
     )
+    between = tuple(place + 1 for place, beat in enumerate(beats[:-1]) if beat.leaves)
+    when = When(count_beats, between)
+    # Reading all files again is what takes longest.
+    has_edit = one_in(draw, 2)
     return Universe(
         start=pick(draw, STARTS),
         beats=beats,
         worlds=tuple(
-            draw(worlds(number, count_beats, most_leads)) for number in range(count_worlds)
+            draw(worlds(number, when, most_leads, has_edit=has_edit))
+            for number in range(count_worlds)
         ),
     )

@@ -41,10 +41,14 @@ LONGEST_WAIT = timedelta(days=12)
 # One query for each table that the interpreter gives rows of, in the same columns.
 QUERIES = {
     "enrollments": """
-        select n.name, e.sequence_id, e.enrolled_at,
-            dense_rank() over (partition by e.sequence_id order by e.version_id) - 1,
-            e.is_holdout
-        from enrollments as e inner join names as n using (lead_id)
+        with versions as (
+            select version_id,
+                row_number() over (partition by sequence_id order by version_id) - 1 as version_no
+            from sequence_versions
+        )
+        select n.name, e.sequence_id, e.enrolled_at, v.version_no, e.is_holdout
+        from enrollments as e inner join versions as v using (version_id)
+        inner join names as n using (lead_id)
     """,
     "ends": """
         select n.name, e.sequence_id, x.ended_at, x.status, x.reason

@@ -11,11 +11,19 @@ from tests.reference.telling import explain, find_differences
 from tests.reference.worlds import Universe
 
 WORLDS_AT_ONCE = 8
-# Worlds are made smaller by `explain`, which knows what a world is; Hypothesis would take hours.
-LIVED = settings(
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+
+
+def lived(examples: int) -> settings:
+    """So many universes; `--hypothesis-profile search --timeout 0` looks for others, and for long.
+
+    Worlds are made smaller by `explain`, which knows what a world is; Hypothesis would take hours.
+    """
+    is_same = settings.default.derandomize
+    return settings(
+        max_examples=examples if is_same else settings.default.max_examples,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
 
 
 def live_through(playground: Path, universe: Universe, seen: Counter[str]) -> None:
@@ -27,8 +35,7 @@ def live_through(playground: Path, universe: Universe, seen: Counter[str]) -> No
 def test_engine_and_interpreter_agree_on_two_hundred_worlds(playground: Path) -> None:
     seen: Counter[str] = Counter()
 
-    @LIVED
-    @settings(max_examples=26)
+    @lived(26)
     @given(universes(WORLDS_AT_ONCE, count_beats=14))
     def agree(universe: Universe) -> None:
         live_through(playground, universe, seen)
@@ -42,8 +49,7 @@ def test_engine_and_interpreter_agree_on_two_hundred_worlds(playground: Path) ->
 def test_engine_and_interpreter_agree_on_two_thousand_lead_histories(playground: Path) -> None:
     seen: Counter[str] = Counter()
 
-    @LIVED
-    @settings(max_examples=15)
+    @lived(15)
     @given(universes(WORLDS_AT_ONCE, count_beats=20, most_leads=18))
     def agree(universe: Universe) -> None:
         live_through(playground, universe, seen)

@@ -185,6 +185,9 @@ class Universe:
     def __repr__(self) -> str:
         return f"<{len(self.worlds)} worlds from {self.start:%Y-%m-%d}>"
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001 - called by Hypothesis
+        printer.text(repr(self))
+
 
 # What a transport makes of an answer: status and reason of the outcome.
 SAID = {
