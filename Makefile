@@ -21,7 +21,7 @@ export UV_PYTHON_DOWNLOADS := never
 timed = @began=$$SECONDS; code=0; ( $(2) ) || code=$$?; \
 	echo "make $(1): $$([ $$code -eq 0 ] && echo done || echo FAILED) after $$((SECONDS - began)) s"; exit $$code
 
-.PHONY: help install demo test prove check dev bench calibrate clean
+.PHONY: help install demo test prove check dev calibrate clean
 
 help:
 	@echo "make demo       a simulated market through the real ring; installs everything first"
@@ -29,7 +29,6 @@ help:
 	@echo "make prove      the longer proofs"
 	@echo "make check      linters, types, spelling, dbt parse, drip check, marimo check"
 	@echo "make dev        Dagster, the inbound server and the notebooks together, until Ctrl-C"
-	@echo "make bench      the benchmarks, against their floors"
 	@echo "make calibrate  the statistics on drawn data with known truth; part of prove"
 	@echo "make clean      removes .venv and caches; never data/"
 
@@ -70,13 +69,10 @@ demo: $(STAMP)
 	$(call timed,$@,$(BIN)/drip demo $(ARGS))
 
 test: $(STAMP)
-	$(call timed,$@,$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not prove" --ignore tests/benchmarks $(ARGS))
+	$(call timed,$@,$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not prove" $(ARGS))
 
 prove: $(STAMP)
-	$(call timed,$@,$(BIN)/python -m pytest -m "slow or prove" --durations 10 --ignore tests/benchmarks $(ARGS))
-
-bench: $(STAMP)
-	$(call timed,$@,$(BIN)/python -m pytest tests/benchmarks -s $(ARGS))
+	$(call timed,$@,$(BIN)/python -m pytest -m "slow or prove" --durations 10 $(ARGS))
 
 calibrate: $(STAMP)
 	$(call timed,$@,$(BIN)/python -m pytest tests/analysis -m slow -s --durations 10 $(ARGS))
