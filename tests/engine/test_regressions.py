@@ -71,9 +71,7 @@ def test_at_one_instant_a_conversion_comes_before_a_reply(world):
     world.tick()
     for kind, name in (("replied", None), ("converted", "sale"), ("bounced", None)):
         named = {"name": name} if name else {}
-        world.event(
-            kind, email="u0@example.com", occurred_at=format_instant(world.now), **named
-        )
+        world.event(kind, email="u0@example.com", occurred_at=format_instant(world.now), **named)
     world.tick(seconds=1)
     assert world.rows("select status, reason from enrollment_ends") == [("converted", "sale")]
 
@@ -139,7 +137,10 @@ def test_a_reply_still_stops_whoever_finishes_a_sequence_without_a_file(world):
 def test_a_day_keeps_the_wall_time_where_two_zone_databases_disagree(world, zone):
     # The way to local time used DuckDB's zones and the way back Python's: an hour was lost in between.
     world.sequence("one", "  - {id: a, after: 1d, channel: sms, text: Hello}\n")
-    for moment in (datetime(2026, 3, 28, 23, tzinfo=UTC), datetime(2026, 12, 29, 7, 30, tzinfo=UTC)):
+    for moment in (
+        datetime(2026, 3, 28, 23, tzinfo=UTC),
+        datetime(2026, 12, 29, 7, 30, tzinfo=UTC),
+    ):
         world.now = moment
         world.leads(1, timezone=zone, email=f"{moment:%j}@example.com", phone=f"+15550{moment:%j}0")
         world.tick()
