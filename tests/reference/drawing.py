@@ -208,11 +208,11 @@ def draw_calendar(draw: Draw) -> Calendar:
 
 
 def draw_sequence(draw: Draw, name: str, sources: list[str]) -> Sequence:
-    react = tuple(
-        (kind, action)
-        for kind in DEFAULT_REACTIONS
-        if (action := pick(draw, [None, None, "pause", "continue", "continue"]))
-    )
+    actions = [None, None, "pause", "continue", "continue"]
+    react = [(kind, pick(draw, actions)) for kind in DEFAULT_REACTIONS]
+    if one_in(draw, 2):
+        # Nothing stops: then suppression alone must.
+        react = [(kind, "continue") for kind in ("unsubscribed", "complained", "bounced")]
     return Sequence(
         name=name,
         steps=StepMaker(draw, name, has_tests=one_in(draw, 2)).steps(2, 5, []),
@@ -224,7 +224,7 @@ def draw_sequence(draw: Draw, name: str, sources: list[str]) -> Sequence:
         max_leads=pick(draw, [None, None, None, None, None, 1, 3]),
         per_day=pick(draw, [None, None, None, 1, 2, 4]),
         calendar=draw_calendar(draw),
-        react=react,
+        react=tuple((kind, action) for kind, action in react if action),
     )
 
 
@@ -255,7 +255,7 @@ class When:
     between: tuple[int, ...]
 
 
-KINDS = ["opened", "clicked", "opened", "clicked", "replied", "replied", "converted"]
+KINDS = ["opened", "clicked", "opened", "clicked", "replied", "replied", "converted", "converted"]
 RARE_KINDS = ["unsubscribed", "unsubscribed", "subscribed", "bounced", "complained", "auto_replied"]
 STRANGE_KINDS = ["meeting_booked", "rejected", "conversion_reversed"]
 
@@ -313,7 +313,7 @@ def worlds(draw: Draw, number: int, when: When, most_leads: int, *, has_edit: bo
     leads = tuple(draw_lead(draw, f"{name}-l{place}", number, sources) for place in range(count))
     happenings: list[Happening] = []
     for lead in leads:
-        arrival = pick(draw, [0, 0, 0, 1, 3])
+        arrival = pick(draw, [0, 0, 0, 2, beats // 2])
         happenings.append(
             Happening(
                 min(arrival, beats - 1), "arrives", lead.name, minutes_ago=pick(draw, [0, 20])
@@ -321,8 +321,8 @@ def worlds(draw: Draw, number: int, when: When, most_leads: int, *, has_edit: bo
         )
         for _ in range(draw(st.integers(0, 3))):
             happenings += draw_event(draw, lead, arrival + 1, when)
-        if one_in(draw, 4):
-            # All in the same ticks: after a change every rule looks at the lead again.
+        if one_in(draw, 4) and arrival < beats // 2:
+            # All in the same tick: after a change every rule of the home looks at its leads again.
             happenings.append(draw_change(draw, lead, number, beats // 2))
         if one_in(draw, 2):
             beat = max(draw(st.integers(0, beats - 1)) for _ in range(2))
@@ -351,9 +351,7 @@ def draw_change(draw: Draw, lead: Lead, number: int, beat: int) -> Happening:
         options.append(("email", f"{lead.name}@example.com"))
     if not lead.phone:
         options.append(("phone", f"+1666{number:04d}{int(lead.name.rpartition('l')[2]):03d}"))
-    return Happening(
-        beat + draw(st.integers(0, 1)), "changes", lead.name, fields=(pick(draw, options),)
-    )
+    return Happening(beat, "changes", lead.name, fields=(pick(draw, options),))
 
 
 def draw_edits(draw: Draw, sequences: tuple[Sequence, ...], beats: int) -> tuple[Edit, ...]:
@@ -363,13 +361,13 @@ def draw_edits(draw: Draw, sequences: tuple[Sequence, ...], beats: int) -> tuple
         return (Edit(beats // 2, old.name, None),)
     new = draw_sequence(draw, old.name, list(old.sources))
     changed = {
-        "status": pick(draw, ["active", "active", "paused", "archived"]),
+        "status": pick(draw, ["active", "active", "active", "paused", "archived"]),
         "calendar": new.calendar,
         "react": new.react,
         "per_day": new.per_day,
         "max_leads": new.max_leads,
     }
-    if one_in(draw, 2):
+    if not one_in(draw, 3):
         changed |= {"steps": without_tests(new.steps), "goal": new.goal}
     return (Edit(beats // 2, old.name, Sequence(**vars(old) | changed)),)
 
@@ -403,7 +401,7 @@ def universes(draw: Draw, count_worlds: int, count_beats: int, most_leads: int =
     between = tuple(place + 1 for place, beat in enumerate(beats[:-1]) if beat.leaves)
     when = When(count_beats, between)
     # Reading all files again is what takes longest.
-    has_edit = one_in(draw, 2)
+    has_edit = not one_in(draw, 3)
     return Universe(
         start=pick(draw, STARTS),
         beats=beats,

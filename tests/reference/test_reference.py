@@ -10,7 +10,7 @@ from tests.reference.drawing import universes
 from tests.reference.telling import explain, find_differences
 from tests.reference.worlds import Universe
 
-WORLDS_AT_ONCE = 8
+WORLDS_AT_ONCE = 10
 
 
 def lived(examples: int) -> settings:
@@ -35,8 +35,8 @@ def live_through(playground: Path, universe: Universe, seen: Counter[str]) -> No
 def test_engine_and_interpreter_agree_on_two_hundred_worlds(playground: Path) -> None:
     seen: Counter[str] = Counter()
 
-    @lived(26)
-    @given(universes(WORLDS_AT_ONCE, count_beats=14))
+    @lived(21)
+    @given(universes(WORLDS_AT_ONCE, count_beats=12))
     def agree(universe: Universe) -> None:
         live_through(playground, universe, seen)
 

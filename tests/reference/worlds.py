@@ -229,7 +229,7 @@ def write_workspace(folder: Path) -> None:
 
 
 def write_sequence(folder: Path, sequence: Sequence) -> None:
-    (folder / f"{sequence.name}.yml").write_text(json.dumps(sequence_file(sequence), indent=1))
+    (folder / f"{sequence.name}.yml").write_text(json.dumps(sequence_file(sequence)))
 
 
 def sequence_file(sequence: Sequence) -> dict[str, Any]:
@@ -254,9 +254,10 @@ def sequence_file(sequence: Sequence) -> dict[str, Any]:
             "hours": list(sequence.calendar.hours),
         },
         "limits": limits,
-        "react": dict(sequence.react),
         "steps": [step_file(step) for step in sequence.steps],
     }
+    if sequence.react:
+        file["react"] = dict(sequence.react)
     if sequence.goal:
         file["goal"] = {"name": sequence.goal}
     return file
@@ -278,12 +279,15 @@ def step_file(step: Step) -> dict[str, Any]:
         if step.kind == "sms"
         else {"subject": "Hello", "body": "templates/hello.md"}
     )
-    file["retry"] = {
-        "attempts": step.attempts,
-        "backoff": f"{step.backoff_minutes}m",
-        "then": step.retry_then,
-    }
-    file["late"] = {"after": f"{step.late_minutes}m", "then": step.late_then}
+    # What says nothing new is left out: reading files is a large part of a run.
+    if (step.attempts, step.backoff_minutes, step.retry_then) != (3, 1, "skip"):
+        file["retry"] = {
+            "attempts": step.attempts,
+            "backoff": f"{step.backoff_minutes}m",
+            "then": step.retry_then,
+        }
+    if (step.late_minutes, step.late_then) != (1440, "skip"):
+        file["late"] = {"after": f"{step.late_minutes}m", "then": step.late_then}
     if step.test:
         file["experiment"] = test_file(step.test, step.kind)
     return file
