@@ -132,7 +132,7 @@ class StepMaker:
     def steps(self, least: int, most: int, before: list[str], depth: int = 0) -> tuple[Step, ...]:
         found: list[Step] = []
         before = list(before)
-        for place in range(self.draw(st.integers(least, most))):
+        for _ in range(self.draw(st.integers(least, most))):
             is_first = not before and not found and depth == 0
             step = self.step(before, depth, is_first=is_first)
             found.append(step)

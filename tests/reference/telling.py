@@ -156,7 +156,7 @@ def reduce_universe(
                 return universe, found
             try:
                 differences = find_differences(playground, candidate)
-            except Exception:  # noqa: BLE001, S112 - a cut too far: files that do not compile
+            except Exception:  # noqa: S112 - a cut too far: files that do not compile
                 continue
             if differences:
                 universe, found, is_smaller = candidate, differences, True

@@ -23,9 +23,9 @@ DEFAULT_REACTIONS = {
     "rejected": "continue",
 }
 
-# A condition is a nested tuple: ("sent", "a"), ("opened", "a"), ("clicked", "a"), ("clicked", "a", "*part*"),
-# ("replied",), ("converted",), ("count_sends", 2), ("days_since", 1.5), ("lead", "country", "US"),
-# ("unknown", "country"), ("not", c), ("and", c, d), ("or", c, d).
+# A condition is a nested tuple: a word and its arguments, such as sent of a step, clicked of a step
+# and a pattern, count_sends or days_since of a number, lead of a field and a value; and not, and, or
+# of conditions.
 Condition = tuple[Any, ...]
 
 
@@ -185,7 +185,7 @@ class Universe:
     def __repr__(self) -> str:
         return f"<{len(self.worlds)} worlds from {self.start:%Y-%m-%d}>"
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001 - called by Hypothesis
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(repr(self))
 
 
