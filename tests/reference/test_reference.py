@@ -10,8 +10,6 @@ from tests.reference.drawing import universes
 from tests.reference.telling import explain, find_differences
 from tests.reference.worlds import Universe
 
-WORLDS_AT_ONCE = 10
-
 
 def lived(examples: int) -> settings:
     """So many universes; `--hypothesis-profile search --timeout 0` looks for others, and for long.
@@ -36,7 +34,7 @@ def test_engine_and_interpreter_agree_on_two_hundred_worlds(playground: Path) ->
     seen: Counter[str] = Counter()
 
     @lived(21)
-    @given(universes(WORLDS_AT_ONCE, count_beats=12))
+    @given(universes(10, count_beats=12))
     def agree(universe: Universe) -> None:
         live_through(playground, universe, seen)
 
@@ -49,8 +47,8 @@ def test_engine_and_interpreter_agree_on_two_hundred_worlds(playground: Path) ->
 def test_engine_and_interpreter_agree_on_two_thousand_lead_histories(playground: Path) -> None:
     seen: Counter[str] = Counter()
 
-    @lived(15)
-    @given(universes(WORLDS_AT_ONCE, count_beats=20, most_leads=18))
+    @lived(29)
+    @given(universes(4, count_beats=16, most_leads=18))
     def agree(universe: Universe) -> None:
         live_through(playground, universe, seen)
 
