@@ -24,8 +24,8 @@ for silent in ("DO_NOT_TRACK", "DAGSTER_DISABLE_TELEMETRY"):
     os.environ[silent] = "1"
 os.environ["DBT_SEND_ANONYMOUS_USAGE_STATS"] = "false"
 
-# The same examples in every run: a red test is red for everybody. `--hypothesis-profile search`
-# looks for new ones.
+# Nearly the same examples in every run, so that a red test is red for everybody (constants of
+# imported modules have a say too). `--hypothesis-profile search` looks for new ones.
 hypothesis.settings.register_profile("same", derandomize=True, deadline=None, database=None)
 hypothesis.settings.register_profile("search", deadline=None, max_examples=2000, print_blob=True)
 hypothesis.settings.load_profile("same")

@@ -208,7 +208,7 @@ def draw_calendar(draw: Draw) -> Calendar:
 
 
 def draw_sequence(draw: Draw, name: str, sources: list[str]) -> Sequence:
-    actions = [None, None, "pause", "continue", "continue"]
+    actions = [None, None, "pause", "pause", "continue", "continue"]
     react = [(kind, pick(draw, actions)) for kind in DEFAULT_REACTIONS]
     if one_in(draw, 2):
         # Nothing stops: then suppression alone must.
@@ -249,10 +249,11 @@ def draw_lead(draw: Draw, name: str, number: int, sources: list[str]) -> Lead:
 
 @dataclass(frozen=True)
 class When:
-    """How many ticks there are, and before which of them claims are in somebody's hands."""
+    """How many ticks there are, before which of them claims are in somebody's hands or files change."""
 
     beats: int
     between: tuple[int, ...]
+    edits: int = 0
 
 
 KINDS = ["opened", "clicked", "opened", "clicked", "replied", "replied", "converted", "converted"]
@@ -324,6 +325,8 @@ def worlds(draw: Draw, number: int, when: When, most_leads: int, *, has_edit: bo
         if one_in(draw, 4) and arrival < beats // 2:
             # All in the same tick: after a change every rule of the home looks at its leads again.
             happenings.append(draw_change(draw, lead, number, beats // 2))
+        if one_in(draw, 12):
+            happenings += draw_second_thoughts(draw, lead, when)
         if one_in(draw, 2):
             beat = max(draw(st.integers(0, beats - 1)) for _ in range(2))
             happenings.append(Happening(beat, "resumes", lead.name))
@@ -341,8 +344,17 @@ def worlds(draw: Draw, number: int, when: When, most_leads: int, *, has_edit: bo
                 )
             )
         ),
-        edits=draw_edits(draw, sequences, beats) if has_edit else (),
+        edits=draw_edits(draw, sequences, when.edits) if has_edit else (),
     )
+
+
+def draw_second_thoughts(draw: Draw, lead: Lead, when: When) -> list[Happening]:
+    """Out, and in again."""
+    first, then = sorted(draw(st.integers(0, when.beats - 1)) for _ in range(2))
+    return [
+        Happening(beat, kind, lead.name, minutes_ago=0, minutes_late=0, nth=None)
+        for beat, kind in ((first, "unsubscribed"), (then, "subscribed"))
+    ]
 
 
 def draw_change(draw: Draw, lead: Lead, number: int, beat: int) -> Happening:
@@ -354,14 +366,14 @@ def draw_change(draw: Draw, lead: Lead, number: int, beat: int) -> Happening:
     return Happening(beat, "changes", lead.name, fields=(pick(draw, options),))
 
 
-def draw_edits(draw: Draw, sequences: tuple[Sequence, ...], beats: int) -> tuple[Edit, ...]:
-    """One file changes, in the middle."""
+def draw_edits(draw: Draw, sequences: tuple[Sequence, ...], beat: int) -> tuple[Edit, ...]:
+    """One file changes."""
     old = pick(draw, sequences)
     if one_in(draw, 6):
-        return (Edit(beats // 2, old.name, None),)
+        return (Edit(beat, old.name, None),)
     new = draw_sequence(draw, old.name, list(old.sources))
     changed = {
-        "status": pick(draw, ["active", "active", "active", "paused", "archived"]),
+        "status": pick(draw, ["active", "active", "active", "paused", "paused", "archived"]),
         "calendar": new.calendar,
         "react": new.react,
         "per_day": new.per_day,
@@ -369,7 +381,7 @@ def draw_edits(draw: Draw, sequences: tuple[Sequence, ...], beats: int) -> tuple
     }
     if not one_in(draw, 3):
         changed |= {"steps": without_tests(new.steps), "goal": new.goal}
-    return (Edit(beats // 2, old.name, Sequence(**vars(old) | changed)),)
+    return (Edit(beat, old.name, Sequence(**vars(old) | changed)),)
 
 
 def without_tests(steps: tuple[Step, ...]) -> tuple[Step, ...]:
@@ -393,13 +405,14 @@ def universes(draw: Draw, count_worlds: int, count_beats: int, most_leads: int =
         Beat(
             minutes=pick(draw, GAPS),
             waits_for_due=one_in(draw, 2),
-            leaves=one_in(draw, 4),
+            leaves=one_in(draw, 3),
             reaches=pick(draw, ["nobody", "nobody", "half", "everybody"]),
         )
         for _ in range(count_beats)
     )
     between = tuple(place + 1 for place, beat in enumerate(beats[:-1]) if beat.leaves)
-    when = When(count_beats, between)
+    edits = pick(draw, between) if between and one_in(draw, 2) else count_beats // 2
+    when = When(count_beats, between, edits)
     # Reading all files again is what takes longest.
     has_edit = not one_in(draw, 3)
     return Universe(

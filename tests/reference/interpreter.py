@@ -587,7 +587,9 @@ class Interpreter:
     # Planning ---------------------------------------------------------------------------------------
 
     def plan(self, now: datetime) -> None:
-        """Passes over everything that is due, until nothing is (R10: caps see one pass at a time)."""
+        """Passes over everything that is due, until nothing is; messages wait behind all branches,
+        so that a cap sees them together (R10).
+        """
         while True:
             due = [
                 j
@@ -600,10 +602,12 @@ class Interpreter:
             ]
             if not due:
                 return
-            messages = [(j, j.step) for j in due if j.step and j.step.kind in ("email", "sms")]
-            for journey in due:
-                if journey.step and journey.step.kind in ("branch", "end"):
-                    self.pass_by(journey, journey.step, now)
+            controls = [(j, j.step) for j in due if j.step and j.step.kind in ("branch", "end")]
+            for journey, step in controls:
+                self.pass_by(journey, step, now)
+            if controls:
+                continue
+            messages = [(j, j.step) for j in due if j.step]
             survivors = [
                 (journey, step, slot)
                 for journey, step in messages
