@@ -1,0 +1,11 @@
+"""The drip command: parse, call one function, print.
+
+Belongs here: arguments, tables, progress bars, exit codes, one module per kind of user. Does not:
+anything that a test or Dagster would want to call without a terminal; that has a room of its own.
+"""
+
+# In the order of the help page.
+from pipeline.cli import authoring, running, looking, operating, importing, reporting  # noqa: I001
+from pipeline.cli.app import app, main
+
+__all__ = ["app", "authoring", "importing", "looking", "main", "operating", "reporting", "running"]

@@ -1,0 +1,79 @@
+"""Commands of whoever writes sequences: begin, check, look at a message.
+
+Belongs here: arguments and printing. Does not: what is right in a file (`sequences`).
+"""
+
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from pipeline.cli.app import app
+from pipeline.cli.terminal import AsJson, current_settings, print_json, say
+from pipeline.settings import utc_now
+
+
+@app.command()
+def init(
+    email: Annotated[str, typer.Option(help="First lead: your own address.")] = "you@example.com",
+    first_name: Annotated[str | None, typer.Option(help="First lead's name.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Create the workspace: starting sequences, keys, an empty ledger, you as first lead."""
+    from pipeline.engine.starter import create_workspace
+
+    made = create_workspace(current_settings(), email=email, first_name=first_name, now=utc_now())
+    if as_json:
+        print_json(made)
+        return
+    for line in made["created"]:
+        say(f"  created {escape(line)}")
+    say("Next: [bold]drip check[/], then [bold]drip tick[/], then open the mail it names.")
+
+
+@app.command()
+def check(as_json: AsJson = False) -> None:
+    """Find every mistake in the sequences folder: file, line, field, and what to write."""
+    from pipeline.sequences.check import check_folder
+
+    problems = check_folder(current_settings().sequences)
+    errors = [problem for problem in problems if problem.severity == "error"]
+    if as_json:
+        print_json([vars(problem) for problem in problems])
+    else:
+        for problem in problems:
+            color = "red" if problem.severity == "error" else "yellow"
+            say(f"[{color}]{problem.severity}[/] {escape(str(problem))}")
+        folder, count_warnings = (
+            escape(str(current_settings().sequences)),
+            len(problems) - len(errors),
+        )
+        say(f"{folder}: {len(errors)} errors, {count_warnings} warnings")
+    if errors:
+        raise typer.Exit(1)
+
+
+@app.command()
+def preview(
+    sequence: str,
+    step: str,
+    lead: Annotated[str | None, typer.Option(help="Lead id, address or phone.")] = None,
+    variant: Annotated[str | None, typer.Option(help="Arm of the step's experiment.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a step's message as a lead would get it, and write it as a page to open."""
+    from pipeline.engine.preview import preview_step
+
+    found = preview_step(
+        current_settings(), sequence, step, lead=lead, variant=variant, now=utc_now()
+    )
+    if as_json:
+        print_json(found)
+        return
+    for name, value in found["headers"]:
+        say(f"[bold]{escape(name)}[/]: {escape(value)}")
+    say("")
+    say(escape(found["text"]))
+    for warning in found["warnings"]:
+        say(f"[yellow]warning[/] {escape(warning)}")
+    say(f"Page: {escape(found['page'])}")

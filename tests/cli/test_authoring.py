@@ -1,0 +1,57 @@
+"""The first screen: init, check, preview."""
+
+from email import message_from_bytes
+from email.policy import default
+from pathlib import Path
+
+
+def test_json_of_check_lists_problems_and_the_exit_code_says_whether_there_are_errors(
+    drip, started
+):
+    told = drip("check", "--json")
+    assert (told.code, told.json()) == (0, [])
+    (started / "sequences" / "bad.yml").write_text("steps: 5\n")
+    told = drip("check", "--json")
+    assert told.code == 1
+    assert {"file", "line", "field", "message", "severity"} == told.json()[0].keys()
+    assert {problem["file"] for problem in told.json()} == {"bad.yml"}
+
+
+def test_init_check_tick_and_the_mail_is_a_real_mail(drip, tmp_path):
+    told = drip("init", "--email", "ada@example.com", "--first-name", "Ada")
+    assert told.code == 0
+    assert "a first lead, ada@example.com" in told.out
+    assert "drip check" in told.out
+    told = drip("check")
+    assert (told.code, "0 errors, 0 warnings" in told.out) == (0, True)
+    told = drip("tick")
+    assert "handed_over 1" in told.out
+    path = Path(told.out.split("mail: ")[1].splitlines()[0])
+    mail = message_from_bytes(path.read_bytes(), policy=default)
+    assert mail["To"].addresses[0].addr_spec == "ada@example.com"
+    assert mail["Subject"] == "Welcome, Ada"
+    assert mail.get_content_type() == "multipart/alternative"
+    assert "Ada" in mail.get_body(("plain",)).get_content()
+    assert "<p>" in mail.get_body(("html",)).get_content()
+    assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert mail["Message-ID"]
+    assert mail["Date"].datetime.tzinfo
+    assert mail.defects == []
+
+
+def test_init_twice_keeps_what_is_there(drip, started):
+    mine = started / "sequences" / "welcome.yml"
+    mine.write_text(mine.read_text() + "# mine\n")
+    keys = (started / "home" / "keys.json").read_bytes()
+    told = drip("init", "--email", "other@example.com")
+    assert (told.code, "nothing: the workspace was there already" in told.out) == (0, True)
+    assert mine.read_text().endswith("# mine\n")
+    assert (started / "home" / "keys.json").read_bytes() == keys
+    assert drip("tick", "--json").json()["counts"] == {}
+    assert drip("status", "--json").json()["leads"] == 1
+
+
+def test_preview_prints_the_message_and_names_a_page(drip, started):
+    told = drip("preview", "welcome", "welcome", "--lead", "ada@example.com")
+    assert "Subject: Welcome, Ada" in told.out
+    assert Path(told.out.split("Page: ")[1].strip()).is_file()
