@@ -70,7 +70,7 @@ def tick(settings: Settings, clock: Callable[[], datetime]) -> TickReport:
     report = TickReport()
     with _dispatch_lock(settings.home) as is_dispatcher:
         report.is_dispatcher = is_dispatcher
-        run = _Run(settings, keys, workspace, sequences, clock, report)
+        run = Run(settings, keys, workspace, sequences, clock, report)
         orders = run.step()
         if orders:
             asyncio.run(run.dispatch(orders))
@@ -110,8 +110,10 @@ def _load_files(
     return workspace, tuple(load_sequences(folder, workspace))
 
 
-class _Run:
-    """One tick's state between its ledger transactions."""
+class Run:
+    """One tick's state between its ledger transactions; `rehearsal` derives its own from it."""
+
+    chunk_size = CHUNK_MESSAGES
 
     def __init__(
         self,
@@ -126,48 +128,73 @@ class _Run:
         self.workspace, self.sequences = workspace, sequences
         self.programme: Programme | None = None
         self.has_withdrawn = False
+        self.count_chunk = 0
 
     def step(self) -> list[Order]:
         """Take in everything, plan, and return the next chunk; empty when nothing is claimed."""
         while True:
-            started = time.perf_counter()
-            before = dict(self.report.counts)
             with open_ledger(self.settings.home) as con, transaction(con):
-                now = self.clock()
-                has_more = self._take_in(con, now)
-                # What has landed is known before anybody is contacted (promise 2).
-                orders = [] if has_more else self._plan(con, now)
-                self._record(con, before, now, time.perf_counter() - started)
+                has_more = self.decide(con)
+                orders = self._read_chunk(con)
             # What follows a withdrawn claim may be due already.
             if not has_more and (orders or not self.has_withdrawn):
                 return orders
 
-    def _take_in(self, con: duckdb.DuckDBPyConnection, now: datetime) -> bool:
-        home, report = self.settings.home, self.report
+    def decide(self, con: duckdb.DuckDBPyConnection) -> bool:
+        """Take in, plan and choose the next chunk, in the caller's transaction.
+
+        Leaves the temp table `chunk` where `count_chunk` is above 0. Returns whether more has
+        landed: then nothing was planned yet.
+        """
+        started = time.perf_counter()
+        before = dict(self.report.counts)
+        now = self.clock()
+        self.count_chunk = 0
+        has_more = self._take_in(con, now)
+        # What has landed is known before anybody is contacted (promise 2).
+        if not has_more:
+            self._plan(con, now)
+        self._record(con, before, now, time.perf_counter() - started)
+        return has_more
+
+    def bring(self, con: duckdb.DuckDBPyConnection, now: datetime) -> bool:
+        """Ingest what has landed, leave the temp table `new_events`; return whether more waits."""
         taken = ingest(
-            con, home, now=now, attributes=self.workspace.attributes, max_bytes=MAX_BYTES
+            con,
+            self.settings.home,
+            now=now,
+            attributes=self.workspace.attributes,
+            max_bytes=MAX_BYTES,
         )
-        report.add(
+        self.report.add(
             lines=taken.count_lines,
             leads=taken.count_leads,
             events=taken.count_events,
             rejected_lines=taken.count_rejected,
         )
-        self.programme = load_programme(con, self.workspace, self.sequences, now)
-        report.add(ended=apply_reactions(con, now))
-        if report.is_dispatcher and read_journal(con, home, now):
-            report.add(**settle(con, self.keys.salt))
         return taken.has_more
 
-    def _plan(self, con: duckdb.DuckDBPyConnection, now: datetime) -> list[Order]:
+    def read_answers(self, con: duckdb.DuckDBPyConnection, now: datetime) -> int:
+        """Leave the temp table `answers` to what was handed over; return how many there are."""
+        return read_journal(con, self.settings.home, now)
+
+    def _take_in(self, con: duckdb.DuckDBPyConnection, now: datetime) -> bool:
+        report = self.report
+        has_more = self.bring(con, now)
+        self.programme = load_programme(con, self.workspace, self.sequences, now)
+        report.add(ended=apply_reactions(con, now))
+        if report.is_dispatcher and self.read_answers(con, now):
+            report.add(**settle(con, self.keys.salt))
+        return has_more
+
+    def _plan(self, con: duckdb.DuckDBPyConnection, now: datetime) -> None:
         report, salt = self.report, self.keys.salt
         report.is_stopped = (self.settings.home / "STOP").exists()
         if not report.is_stopped and self.programme is not None:
             report.add(enrolled=enroll(con, self.programme, salt, now))
             report.add(**plan(con, self.programme, salt, now))
-        orders = self._take_chunk(con, now)
+        self._take_chunk(con, now)
         report.next_at = next_due(con)
-        return orders
 
     def _record(
         self, con: duckdb.DuckDBPyConnection, before: dict[str, int], now: datetime, seconds: float
@@ -182,16 +209,21 @@ class _Run:
                 "insert into jobs values ('tick', ?, ?, ?)", [now, seconds, json.dumps(new)]
             )
 
-    def _take_chunk(self, con: duckdb.DuckDBPyConnection, now: datetime) -> list[Order]:
+    def _take_chunk(self, con: duckdb.DuckDBPyConnection, now: datetime) -> None:
         self.has_withdrawn = False
-        if not self.report.is_dispatcher or self.report.is_stopped or self.programme is None:
-            return []
+        if not self.report.is_dispatcher or self.report.is_stopped:
+            return
         if not fetch_value(con, "select exists (from live where status = 'in_flight')"):
-            return []
-        run_file(con, _CHUNK_SQL, size=CHUNK_MESSAGES, now=now)
+            return
+        run_file(con, _CHUNK_SQL, size=self.chunk_size, now=now)
         if fetch_value(con, "select count(*) from answers"):
             self.has_withdrawn = True
             self.report.add(**settle(con, self.keys.salt))
+        self.count_chunk = int(fetch_value(con, "select count(*) from chunk"))
+
+    def _read_chunk(self, con: duckdb.DuckDBPyConnection) -> list[Order]:
+        if not self.count_chunk or self.programme is None:
+            return []
         rows = con.sql("select * from chunk order by place").pl().to_dicts()
         return read_orders(rows, self.programme)
 

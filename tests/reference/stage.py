@@ -13,7 +13,7 @@ import duckdb
 from pipeline.engine.dispatch import Order
 from pipeline.engine.pauses import resume_enrollment
 from pipeline.engine.status import count_outcomes
-from pipeline.engine.tick import TickReport, _Run, load_files
+from pipeline.engine.tick import Run, TickReport, load_files
 from pipeline.inbound.landing import append_lines, landing_line
 from pipeline.ledger.store import ledger_path
 from pipeline.settings import Settings, load_keys
@@ -252,7 +252,7 @@ class Stage:
         workspace, sequences = load_files(self.folder)
         report = TickReport(is_dispatcher=not beat.leaves)
         clock = self.clock()
-        run = _Run(self.settings, self.keys, workspace, sequences, clock, report)
+        run = Run(self.settings, self.keys, workspace, sequences, clock, report)
         while orders := run.step():
             assert len(orders) < 500, "a second chunk would be another tick for the caps"
             self.write_answers([line for order in orders for line in self.answer_order(order)])
