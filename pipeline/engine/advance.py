@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.engine.assignment import draw_arms
+from pipeline.engine.business_days import create_business_days
 from pipeline.engine.zones import create_zone_periods
 from pipeline.ledger.statements import fetch_value, run_file
 
@@ -43,6 +44,7 @@ def advance(con: duckdb.DuckDBPyConnection, salt: str) -> int:
 
 
 def _create_zones(con: duckdb.DuckDBPyConnection) -> None:
+    last_business_day = create_business_days(con)
     rows = con.execute(
         """
         select
@@ -65,4 +67,6 @@ def _create_zones(con: duckdb.DuckDBPyConnection) -> None:
         )
         return
     # Business days stretch over weekends: twice as many calendar days is always enough.
-    create_zone_periods(con, zones, first, last + timedelta(days=2 * int(days) + 3))
+    last += timedelta(days=2 * int(days) + 3)
+    # With holidays it may be more.
+    create_zone_periods(con, zones, first, max(last, last_business_day or last))

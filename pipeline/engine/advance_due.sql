@@ -21,6 +21,7 @@ with delays as (
 local_times as (
     select
         d.enrollment_id,
+        d.holidays,
         d.next_zone,
         timezone('UTC', d.delay_anchor) + to_seconds(p.offset_seconds) as anchor_local,
         d.amount,
@@ -33,10 +34,13 @@ local_times as (
 
 local_due as (
     select
-        enrollment_id,
-        next_zone,
-        case unit
-            when 'days' then anchor_local + to_days(amount)
+        t.enrollment_id,
+        t.next_zone,
+        case
+            when t.unit = 'days' then t.anchor_local + to_days(t.amount)
+            -- Where there are holidays, business days are counted one by one.
+            when w.day is not null
+                then w.day + (t.anchor_local - date_trunc('day', t.anchor_local))
             -- From the last business day at or before the anchor, weeks of five days.
             else
                 anchor_local
@@ -46,7 +50,9 @@ local_due as (
                     + 2 * ((least(isodow(anchor_local), 5) - 1 + amount) // 5)
                 )
         end as due_local
-    from local_times
+    from local_times as t
+    asof left join business_day as b on t.holidays = b.holidays and t.anchor_local >= b.day
+    left join business_day as w on b.holidays = w.holidays and b.number + t.amount = w.number
 ),
 
 -- R2: an overlap has two instants with this wall time, the first counts; a gap has none, its end counts.

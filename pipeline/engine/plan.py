@@ -21,8 +21,9 @@ from pipeline.sequences.calendars import Calendar, local_to_utc, open_windows
 from pipeline.sequences.compiled import CompiledStep
 
 _HERE = Path(__file__).parent
-# A window opens at least once in this many days, or the sequence never sends.
+# Most calendars open within days; holidays of one's own may close one for longer.
 _HORIZON = timedelta(days=32)
+_FARTHEST = timedelta(days=400)
 _WINDOW_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "sequence_id": pl.String,
     "zone": pl.String,
@@ -118,9 +119,13 @@ def _day_start(zone: str, now: datetime, days: int = 0) -> datetime:
 
 @lru_cache(maxsize=4096)
 def _windows(
-    calendar: Calendar, zone: str, start: datetime, end: datetime
+    calendar: Calendar, zone: str, start: datetime, today: datetime
 ) -> Sequence[tuple[datetime, datetime]]:
-    return tuple(open_windows(calendar, zone, start, end))
+    found = open_windows(calendar, zone, start, today + _HORIZON)
+    # What opens after a limit of today has passed, two days from here in any zone, must be there.
+    if not found or found[-1][1] <= today + timedelta(days=3):
+        found = open_windows(calendar, zone, start, today + _FARTHEST)
+    return tuple(found)
 
 
 def _create_windows(con: duckdb.DuckDBPyConnection, programme: Programme, now: datetime) -> None:
@@ -135,10 +140,9 @@ def _create_windows(con: duckdb.DuckDBPyConnection, programme: Programme, now: d
         calendar = sequence.calendar if sequence else Calendar()
         # Whole days keep the cache warm from tick to tick.
         start = _whole_day(first) - timedelta(days=1)
-        end = _whole_day(now) + _HORIZON
         rows += [
             (sequence_id, zone, open_at, close_at)
-            for open_at, close_at in _windows(calendar, zone, start, end)
+            for open_at, close_at in _windows(calendar, zone, start, _whole_day(now))
             if close_at > first
         ]
     frame = pl.DataFrame(rows, schema=_WINDOW_SCHEMA, orient="row")
@@ -156,11 +160,11 @@ def _create_windows(con: duckdb.DuckDBPyConnection, programme: Programme, now: d
             d.zone,
             coalesce(
                 min(greatest(w.open_at, $now)) filter (where w.close_at > $now),
-                $now + interval 32 day
+                $never
             ) as now_opens_at,
             coalesce(
                 min(greatest(w.open_at, $tomorrow)) filter (where w.close_at > $tomorrow),
-                $now + interval 32 day
+                $never
             ) as next_day_opens_at,
             any_value(y.local_on) as local_on
         from (select distinct sequence_id, zone from due where kind not in ('branch', 'end')) as d
@@ -168,7 +172,11 @@ def _create_windows(con: duckdb.DuckDBPyConnection, programme: Programme, now: d
         left join open_window as w on d.sequence_id = w.sequence_id and d.zone = w.zone
         group by d.sequence_id, d.zone
         """,
-        {"now": now, "tomorrow": _day_start(programme.workspace.timezone, now, days=1)},
+        {
+            "now": now,
+            "tomorrow": _day_start(programme.workspace.timezone, now, days=1),
+            "never": _whole_day(now) + _FARTHEST,
+        },
     )
     con.unregister("day_frame")
 

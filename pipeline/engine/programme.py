@@ -239,6 +239,7 @@ _STEP_SCHEMA = {
     "is_running": pl.Boolean,
     "zone_mode": pl.String,
     "fallback_zone": pl.String,
+    "holidays": pl.String,
     "per_lead": pl.Int64,
     "per_day": pl.Int64,
 }
@@ -289,6 +290,7 @@ def _step_row(
         "is_running": sequence is None or sequence.status in ("active", "archived"),
         "zone_mode": zone,
         "fallback_zone": sequence.calendar.fallback_timezone if sequence else "America/New_York",
+        "holidays": " ".join(sequence.calendar.holidays) or None if sequence else None,
         "per_lead": sequence.limits.per_lead if sequence else None,
         "per_day": sequence.limits.per_day if sequence else None,
     }

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from pipeline.sequences.closed_days import is_holiday
+
 DAY_NAMES = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MINUTES_PER_DAY = 24 * 60
 
@@ -23,17 +25,20 @@ class Calendar:
         days: Days on which windows open, 0 = Monday.
         windows: Opening and closing minute after midnight of the opening day, ascending. A closing
             minute above 1440 lies on the next day.
+        holidays: Names of holidays (`closed_days`), ascending; on their dates no window opens.
     """
 
     timezone: str = "lead"
     fallback_timezone: str = "America/New_York"
     days: tuple[int, ...] = (0, 1, 2, 3, 4)
     windows: tuple[tuple[int, int], ...] = ((9 * 60, 17 * 60),)
+    holidays: tuple[str, ...] = ()
 
     @property
     def is_always_open(self) -> bool:
         """Whether every instant is inside a window, in every zone."""
-        return len(set(self.days)) == len(DAY_NAMES) and (0, MINUTES_PER_DAY) in self.windows
+        every_day = len(set(self.days)) == len(DAY_NAMES) and not self.holidays
+        return every_day and (0, MINUTES_PER_DAY) in self.windows
 
 
 def local_to_utc(local: datetime, zone: str) -> datetime:
@@ -102,7 +107,7 @@ def _windows(
     day = start.astimezone(info).date() - timedelta(days=2)
     last = end.astimezone(info).date()
     while day <= last:
-        if day.weekday() in calendar.days:
+        if day.weekday() in calendar.days and not is_holiday(calendar.holidays, day):
             for opens, closes in calendar.windows:
                 yield _wall(day, opens, zone), _wall(day, closes, zone)
         day += timedelta(days=1)

@@ -280,6 +280,7 @@ class _Compiler:
                 file.calendar.fallback_timezone,
                 file.calendar.days,
                 file.calendar.hours,
+                file.calendar.holidays,
             ),
             enroll_when_sql=self._condition(
                 ("enroll", "when"),

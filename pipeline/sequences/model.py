@@ -11,12 +11,14 @@ from email.utils import parseaddr
 from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from pipeline.sequences.calendars import DAY_NAMES, MINUTES_PER_DAY
+from pipeline.sequences.closed_days import read_holidays
 from pipeline.sequences.compiled import Delay
 from pipeline.sequences.durations import parse_delay, parse_seconds
+from pipeline.sequences.presets import with_preset
 from pipeline.sequences.problems import Problem
 from pipeline.sequences.yaml_file import KeyPath, YamlFile
 
@@ -189,11 +191,6 @@ def _read_days(value: object) -> tuple[int, ...]:
     return tuple(sorted({DAY_NAMES.index(name) for name in names}))
 
 
-def _refuse_holidays(value: object) -> None:
-    if value is not None:
-        raise ValueError("holidays are not supported yet: write `holidays: null` or leave it out")
-
-
 def _choice(choices: tuple[str, ...], **not_yet: str) -> BeforeValidator:
     def check(value: object) -> object:
         if isinstance(value, str) and value in not_yet:
@@ -305,7 +302,7 @@ class CalendarFile(_Strict):
     fallback_timezone: Zone = "America/New_York"
     days: Annotated[tuple[int, ...], BeforeValidator(_read_days)] = (0, 1, 2, 3, 4)
     hours: Annotated[tuple[tuple[int, int], ...], BeforeValidator(_read_windows)] = ((540, 1020),)
-    holidays: Annotated[None, BeforeValidator(_refuse_holidays)] = None
+    holidays: Annotated[tuple[str, ...], BeforeValidator(read_holidays)] = ()
 
 
 class LimitsFile(_Strict):
@@ -435,6 +432,9 @@ class SequenceFile(_Strict):
     ] = {}
     goal: GoalFile | None = None
     steps: list[StepFile] = Field(min_length=1)
+
+    # Before the fields are checked: what a category stands for is written as a person would.
+    _preset = model_validator(mode="before")(with_preset)
 
 
 def read_model(model: type[Model], source: YamlFile, found: list[Problem]) -> Model | None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pipeline.engine.advance import advance
 from pipeline.ledger.store import create_ledger, open_ledger
 from pipeline.sequences.calendars import local_to_utc
+from pipeline.sequences.closed_days import is_holiday
 
 ZONES = [
     "America/New_York",
@@ -25,7 +26,9 @@ ZONES = [
 ]
 
 
-def advance_one(con, zone, settled_at, unit, amount, since="previous", enrolled_at=None):
+def advance_one(
+    con, zone, settled_at, unit, amount, since="previous", enrolled_at=None, *, holidays=None
+):
     """Move one enrollment to step 1, which has the delay, and return its due time."""
     con.execute("delete from live; delete from leads")
     con.execute(
@@ -37,10 +40,10 @@ def advance_one(con, zone, settled_at, unit, amount, since="previous", enrolled_
         create or replace temp table step as
         select 1::bigint as version_id, 1::smallint as step_ix, $unit as delay_unit, $amount::bigint as delay_amount,
             $since as delay_since, 'lead' as zone_mode, 'America/New_York' as fallback_zone,
-            null::varchar as experiment_id, null::varchar as varies, null::varchar as control,
+            $holidays::varchar as holidays, null::varchar as experiment_id, null::varchar as varies, null::varchar as control,
             null::double as sample_share, false as is_auto, 0.0::double as holdout, false as has_holdout_arm
         """,
-        {"unit": unit, "amount": amount, "since": since},
+        {"unit": unit, "amount": amount, "since": since, "holidays": holidays},
     )
     con.execute(
         """
@@ -138,9 +141,10 @@ def test_due_times(con, zone, settled, unit, amount, due):
     assert found == datetime.fromisoformat(due)
 
 
-def next_business_day(day):
+def next_business_day(day, holidays=None):
+    named = tuple((holidays or "").split())
     day += timedelta(days=1)
-    while day.isoweekday() > 5:
+    while day.isoweekday() > 5 or is_holiday(named, day.date()):
         day += timedelta(days=1)
     return day
 
@@ -150,9 +154,12 @@ def next_business_day(day):
     zone=st.sampled_from(ZONES),
     settled=st.integers(1_704_067_200, 1_830_211_200),
     unit=st.sampled_from(["days", "business_days"]),
-    amount=st.integers(1, 40),
+    amount=st.integers(0, 40),
+    holidays=st.sampled_from([None, "US", "DE-BY", "12-24 12-25 12-26 12-28 JP"]),
 )
-def test_calendar_delays_equal_the_rule_one_lead_at_a_time(con, zone, settled, unit, amount):
+def test_calendar_delays_equal_the_rule_one_lead_at_a_time(
+    con, zone, settled, unit, amount, holidays
+):
     settled = datetime.fromtimestamp(settled, UTC)
     local = settled.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0)
     if unit == "days":
@@ -160,8 +167,22 @@ def test_calendar_delays_equal_the_rule_one_lead_at_a_time(con, zone, settled, u
     else:
         target = local
         for _ in range(amount):
-            target = next_business_day(target)
-    assert advance_one(con, zone, settled, unit, amount) == max(local_to_utc(target, zone), settled)
+            target = next_business_day(target, holidays)
+    due = advance_one(con, zone, settled, unit, amount, holidays=holidays)
+    assert due == max(local_to_utc(target, zone), settled)
+
+
+def test_business_days_pass_over_thanksgiving_for_whom_it_is_a_holiday(con):
+    wednesday = datetime(2026, 11, 25, 15, tzinfo=UTC)
+
+    def due(holidays):
+        return advance_one(
+            con, "America/New_York", wednesday, "business_days", 1, holidays=holidays
+        )
+
+    assert due(None) == due("DE-BY") == wednesday + timedelta(days=1)
+    assert due("US") == wednesday + timedelta(days=2)
+    assert due("11-27 US") == wednesday + timedelta(days=5)
 
 
 def test_a_delay_since_enrollment_that_has_passed_is_due_at_once(con):

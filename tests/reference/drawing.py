@@ -74,6 +74,14 @@ DAYS = [
     ("fri", "sat", "sun"),
     ("sun",),
 ]
+HOLIDAYS = [
+    (),
+    (),
+    ("US",),
+    ("DE-BY",),
+    # A fortnight of one's own around most starts, every year.
+    ("US", *(f"03-{day:02}" for day in range(5, 19)), *(f"10-{day}" for day in range(24, 31))),
+]
 GAPS = [0, 1, 30, 90, 240, 720, 720, 720, 1440, 1440, 1500, 2880, 10080]
 AGENTS = [READER, PROXY, READER, *SCANNERS, None]
 
@@ -204,7 +212,9 @@ def draw_calendar(draw: Draw) -> Calendar:
     if one_in(draw, 2):
         return Calendar()
     zone = pick(draw, ["lead", "lead", *ZONES[:8]])
-    return Calendar(zone, pick(draw, ZONES[:3]), pick(draw, DAYS), pick(draw, HOURS))
+    return Calendar(
+        zone, pick(draw, ZONES[:3]), pick(draw, DAYS), pick(draw, HOURS), pick(draw, HOLIDAYS)
+    )
 
 
 def draw_sequence(draw: Draw, name: str, sources: list[str]) -> Sequence:

@@ -64,19 +64,22 @@ def first_instant(local: datetime, zone: str) -> datetime:
 
 def first_open(calendar: Calendar, zone: str, moment: datetime) -> datetime:
     """The first instant at or after a moment inside a window (R3)."""
-    today = wall(moment, zone).date()
-    return min(
-        max(opens, moment)
-        for offset in range(-2, 11)
-        for opens, closes in windows_of(calendar, zone, today + timedelta(days=offset))
-        if moment < closes and opens < closes
-    )
+    day = wall(moment, zone).date() - timedelta(days=2)
+    while True:
+        found = [
+            max(opens, moment)
+            for opens, closes in windows_of(calendar, zone, day)
+            if moment < closes and opens < closes
+        ]
+        if found:
+            return min(found)
+        day += timedelta(days=1)
 
 
 @lru_cache(maxsize=100_000)
 def windows_of(calendar: Calendar, zone: str, day: date) -> tuple[tuple[datetime, datetime], ...]:
     """The windows that belong to a day: those that open on it."""
-    if DAYS[day.weekday()] not in calendar.days:
+    if DAYS[day.weekday()] not in calendar.days or is_holiday(calendar, day):
         return ()
     found = []
     for text in calendar.hours:
@@ -92,7 +95,36 @@ def windows_of(calendar: Calendar, zone: str, day: date) -> tuple[tuple[datetime
     return tuple(found)
 
 
-def later_by(anchor: datetime, delay: Delay, zone: str) -> datetime:
+# Written down from the laws and an almanac, not asked of the library that the engine asks.
+ALMANAC = {
+    "US": """
+        2026-01-01 2026-01-19 2026-02-16 2026-05-25 2026-06-19 2026-07-03 2026-07-04 2026-09-07
+        2026-10-12 2026-11-11 2026-11-26 2026-12-25 2027-01-01 2027-01-18 2027-02-15 2027-05-31
+        2027-06-18 2027-06-19 2027-07-04 2027-07-05 2027-09-06 2027-10-11 2027-11-11 2027-11-25
+        2027-12-24 2027-12-25 2027-12-31 2028-01-01 2028-01-17 2028-02-21 2028-05-29 2028-06-19
+        2028-07-04 2028-09-04 2028-10-09 2028-11-10 2028-11-11 2028-11-23 2028-12-25
+    """,
+    "DE-BY": """
+        2026-01-01 2026-01-06 2026-04-03 2026-04-06 2026-05-01 2026-05-14 2026-05-25 2026-06-04
+        2026-10-03 2026-11-01 2026-12-25 2026-12-26 2027-01-01 2027-01-06 2027-03-26 2027-03-29
+        2027-05-01 2027-05-06 2027-05-17 2027-05-27 2027-10-03 2027-11-01 2027-12-25 2027-12-26
+        2028-01-01 2028-01-06 2028-04-14 2028-04-17 2028-05-01 2028-05-25 2028-06-05 2028-06-15
+        2028-10-03 2028-11-01 2028-12-25 2028-12-26
+    """,
+}
+HOLIDAYS = {name: text.split() for name, text in ALMANAC.items()}
+
+
+def is_holiday(calendar: Calendar, day: date) -> bool:
+    """A holiday is a local date: on it no window opens, and it is no business day."""
+    text = day.isoformat()
+    return any(
+        text in HOLIDAYS.get(name, ()) or text == name or text[5:] == name
+        for name in calendar.holidays
+    )
+
+
+def later_by(anchor: datetime, delay: Delay, zone: str, calendar: Calendar) -> datetime:
     """R2: minutes and hours elapse; days, weeks and business days keep the wall time."""
     if delay.unit in ("m", "h"):
         return anchor + timedelta(minutes=delay.amount * (60 if delay.unit == "h" else 1))
@@ -103,7 +135,7 @@ def later_by(anchor: datetime, delay: Delay, zone: str) -> datetime:
         )
     for _ in range(delay.amount):
         local += timedelta(days=1)
-        while local.weekday() in (5, 6):
+        while local.weekday() in (5, 6) or is_holiday(calendar, local.date()):
             local += timedelta(days=1)
     return first_instant(local, zone)
 
@@ -549,7 +581,7 @@ class Interpreter:
             )
         anchor = journey.enrolled_at if delay.since == "enrollment" else settled_at
         journey.anchor_at = settled_at
-        journey.due_at = max(later_by(anchor, delay, zone), settled_at)
+        journey.due_at = max(later_by(anchor, delay, zone, self.calendar(journey)), settled_at)
         journey.slot_at = journey.due_at
 
     def finish(self, journey: Journey, at: datetime, status: str, reason: str | None) -> None:

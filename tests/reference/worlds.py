@@ -85,6 +85,7 @@ class Calendar:
     fallback: str = "America/New_York"
     days: tuple[str, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
     hours: tuple[str, ...] = ("00:00-24:00",)
+    holidays: tuple[str, ...] = ()  # US, DE-BY, dates
 
 
 @dataclass(frozen=True)
@@ -256,6 +257,8 @@ def sequence_file(sequence: Sequence) -> dict[str, Any]:
         "limits": limits,
         "steps": [step_file(step) for step in sequence.steps],
     }
+    if sequence.calendar.holidays:
+        file["calendar"]["holidays"] = list(sequence.calendar.holidays)
     if sequence.react:
         file["react"] = dict(sequence.react)
     if sequence.goal:

@@ -146,3 +146,23 @@ def test_an_instant_is_open_when_a_window_of_a_listed_day_holds_it(
     assert is_open == expected
     assert all(start <= a < b <= end for a, b in found)
     assert all(b < c for (_, b), (c, _) in pairwise(found))
+
+
+def test_a_window_that_opens_on_a_holiday_does_not_open() -> None:
+    night = Calendar(days=EVERY_DAY, windows=((22 * 60, 26 * 60),), holidays=("US",))
+    found = open_windows(night, "America/New_York", at("2026-12-24T12:00"), at("2026-12-27T12:00"))
+    # That of Thursday goes on into Christmas, that of Christmas itself is missing.
+    assert found == [
+        (at("2026-12-25T03:00"), at("2026-12-25T07:00")),
+        (at("2026-12-27T03:00"), at("2026-12-27T07:00")),
+    ]
+
+
+def test_a_holiday_is_a_date_on_the_wall_clock_of_the_zone() -> None:
+    calendar = Calendar(days=EVERY_DAY, windows=((0, 1440),), holidays=("2026-12-25",))
+    assert not calendar.is_always_open
+    found = open_windows(calendar, "Asia/Tokyo", at("2026-12-24"), at("2026-12-26"))
+    assert found == [
+        (at("2026-12-24T00:00"), at("2026-12-24T15:00")),
+        (at("2026-12-25T15:00"), at("2026-12-26T00:00")),
+    ]
