@@ -1,68 +1,73 @@
--- Enrolls the leads of one sequence's rule. Only leads that came or changed since the rule last looked are examined;
--- a rule enrolls a lead once in its life (R18). Out: rows of the temp table `entering`.
+-- Decides about everybody who wants to enter one sequence. A rule enrolls a lead once in its life (R18); of a campaign
+-- a lead is in one sequence at a time. In: temp table `wanting`. Out: rows of `entering`, of `entry_waits`.
 
-insert into entering
-with candidates as (
-    select
-        l.lead_id,
-        l.created_at,
-        l.source as lead_source,
-        l.country as lead_country,
-        l.timezone as lead_timezone,
-        l.created_at as lead_created_at,
-        l.attributes as lead_attributes,
-        $now::timestamptz as now_at
-    from leads as l
-    where l.change_no > $after_change and l.origin = 'live'
-),
-
-matching as (
-    select
-        c.lead_id,
-        c.created_at
-    from candidates as c
-    where /*enroll_when*/ true
-),
-
-fresh as (
-    select m.*
-    from matching as m
-    anti join (
-        select lead_id
-        from enrollments
-        where sequence_id = $sequence_id
-    ) as e on m.lead_id = e.lead_id
-),
-
-drawn as (
-    select
-        f.*,
-        ('0x' || md5($salt || ':holdout:' || $sequence_id || ':' || f.lead_id)[:13])::bigint
-        / 4503599627370496.0 < $holdout as is_holdout
-    from fresh as f
-),
-
--- Holdouts take no place, and beyond the last place nobody is held out either.
-placed as (
-    select
-        d.*,
-        count(*) filter (where not d.is_holdout) over (
-            order by d.created_at, d.lead_id rows between unbounded preceding and 1 preceding
-        ) as count_before
-    from drawn as d
-),
-
-chosen as (
+create or replace temp table deciding as
+with wanted as (
     select *
-    from placed
-    where count_before < $room
-    order by created_at, lead_id
+    from wanting
+    where sequence_id = $this_sequence
+),
+
+earlier as (
+    select e.lead_id
+    from enrollments as e
+    where e.sequence_id = $this_sequence
+),
+
+-- Who is in another sequence of the campaign, or has just entered one.
+occupied as (
+    select v.lead_id
+    from live as v
+    inner join sequence_versions as q on v.version_id = q.version_id
+    where not v.is_ended and list_contains($rivals, q.sequence_id)
+    union all
+    select n.lead_id
+    from entering as n
+    where list_contains($rivals, n.sequence_id)
 )
 
 select
-    nextval('enrollment_ids'),
+    w.*,
+    w.lead_id in (select lead_id from occupied) as is_occupied,
+    ('0x' || md5($salt || ':holdout:' || $this_sequence || ':' || w.lead_id)[:13])::bigint
+    / 4503599627370496.0 < $holdout as is_holdout
+from wanted as w
+anti join earlier as e on w.lead_id = e.lead_id;
+
+delete from entry_waits
+where
+    sequence_id = $this_sequence
+    and $takes_waiting
+    and lead_id not in (select lead_id from deciding where is_occupied);
+
+insert into entry_waits by name
+select
+    d.sequence_id,
+    d.lead_id,
+    $now as waits_since
+from deciding as d
+anti join entry_waits as w on d.sequence_id = w.sequence_id and d.lead_id = w.lead_id
+where d.is_occupied;
+
+insert into entering by name
+with placed as (
+    select
+        d.*,
+        -- Holdouts take no place, and beyond the last place nobody is held out either.
+        count(*) filter (where not d.is_holdout) over (
+            order by d.created_at, d.lead_id rows between unbounded preceding and 1 preceding
+        ) as count_before
+    from deciding as d
+    where not d.is_occupied
+)
+
+select
     lead_id,
-    $sequence_id,
-    $version_id,
-    is_holdout
-from chosen;
+    created_at,
+    sequence_id,
+    $this_place as place,
+    $this_version as version_id,
+    is_holdout,
+    enrolled_by
+from placed
+where count_before < $room;

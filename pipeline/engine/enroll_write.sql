@@ -1,17 +1,24 @@
 -- Writes who enters, of all sequences at once. In: temp table `entering`. Out: `enrollments`, temp table `moving`.
 
-insert into enrollments
+-- Numbered in an order of their own, so that equal runs give equal ids.
+create or replace temp table entered as
+select
+    *,
+    $base + row_number() over (order by created_at, lead_id, place) as enrollment_id
+from entering;
+
+insert into enrollments by name
 select
     enrollment_id,
     lead_id,
     sequence_id,
     version_id,
-    1,
-    $now,
-    'rule',
+    1 as entry_no,
+    $now as enrolled_at,
+    enrolled_by,
     is_holdout,
-    'live'
-from entering;
+    'live' as origin
+from entered;
 
 create or replace temp table moving as
 select
@@ -32,4 +39,4 @@ select
     0::smallint as next_ix,
     null::varchar as end_status,
     null::varchar as end_reason
-from entering;
+from entered;

@@ -1,5 +1,5 @@
 -- The ledger's tables: what has happened. One statement creates each; every column has its comment.
--- Facts are appended. Only `live`, `segments`, `watermarks`, `leads`, `identities` and `suppressions.lifted_at` change.
+-- Facts are appended. Only `live`, `segments`, `watermarks`, `entry_waits`, `leads`, `identities` and `suppressions.lifted_at` change.
 -- No keys or indexes on large tables: uniqueness is kept by moving a state in the same transaction, and tested.
 -- Personal data stands in `identities` and in `rejected.raw`, nowhere else (rules.md R22).
 
@@ -254,10 +254,17 @@ create table engagement_pending (
     received_at timestamptz not null
 );
 
+-- Who would enter now, were they not in another sequence of the campaign; looked at again when an enrollment has ended.
+create table entry_waits (
+    sequence_id varchar not null,       -- wants to take the lead
+    lead_id bigint not null,            -- leads
+    waits_since timestamptz not null    -- the tick that found the lead in another sequence
+);
+
 create table watermarks (
-    name varchar not null,              -- enroll:<sequence_id>
+    name varchar not null,              -- enroll:<sequence_id> | waits
     fingerprint varchar not null,       -- of the rule: another rule looks at everybody again
-    change_no bigint not null           -- leads up to here were looked at
+    change_no bigint not null           -- leads up to here were looked at; for waits, how many enrollments had ended
 );
 
 -- Looks and decisions ------------------------------------------------------------------------------------------------

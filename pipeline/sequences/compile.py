@@ -262,6 +262,11 @@ class _Compiler:
             hint = suggest(goal_name, self.workspace.goals)
             how = f"declare it in `goals:` of workspace.yml.{hint}"
             self._refuse(("goal", "name"), f"unknown goal {goal_name!r}: {how}")
+        if file.overlap and file.campaign is None:
+            message = (
+                "overlap is between sequences of one campaign: write `campaign:`, or remove it"
+            )
+            self._refuse(("overlap",), message)
         steps = tuple(self._step(node) for node in self.nodes)
         self._check_contacts(steps, file)
         within = file.goal.within if file.goal else None
@@ -273,6 +278,8 @@ class _Compiler:
             description=file.description,
             owner=file.owner,
             category=file.category,
+            campaign=file.campaign,
+            overlap=file.overlap,
             goal_name=goal_name,
             goal_within_seconds=within,
             calendar=Calendar(

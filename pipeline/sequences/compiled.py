@@ -116,6 +116,8 @@ class CompiledSequence:
     """One sequence: its live settings, and its steps, which `version` names (R19).
 
     Attributes:
+        campaign: Label of a group of sequences, of which a lead is in one at a time.
+        overlap: This sequence may run beside others of its campaign, and they beside it.
         enroll_when_sql: None = leads are enrolled by hand only.
         holdout: Share of enrolled leads that is never contacted, 0 to 1.
         react: Event kind → stop | pause | continue.
@@ -128,6 +130,8 @@ class CompiledSequence:
     description: str
     owner: str
     category: str
+    campaign: str | None
+    overlap: bool
     goal_name: str | None
     goal_within_seconds: int | None
     calendar: Calendar

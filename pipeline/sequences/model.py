@@ -25,7 +25,6 @@ from pipeline.sequences.yaml_file import KeyPath, YamlFile
 Model = TypeVar("Model", bound=BaseModel)
 
 NOT_YET = {
-    "campaign": "a campaign label is not supported yet: remove the line",
     "call": "call steps are not supported yet: use channel: sms or channel: email",
     "cooldown": "re-entry is not supported yet: remove the line; a lead enters a sequence once",
     "event": "enrolment by an event is not supported yet: write a condition in `enroll.when`",
@@ -419,6 +418,8 @@ class SequenceFile(_Strict):
         ),
     ] = "draft"
     owner: str = ""
+    campaign: Name | None = None
+    overlap: bool = False
     category: Annotated[
         Literal["cold", "nurture", "follow_up", "win_back", "custom"],
         _choice(("cold", "nurture", "follow_up", "win_back", "custom")),

@@ -101,3 +101,67 @@ def test_imported_leads_are_history_and_enter_by_no_rule(world):
     world.land(leads=[{"email": "o@example.com", "source": "ONE", "first_name": "Back"}])
     world.tick()
     assert count(world) == 1
+
+
+TWO_DAYS = MAIL + "  - {id: b, after: 2d, channel: email, subject: Hi, body: templates/hello.md}\n"
+OF_SPRING = "campaign: spring\nenroll: {when: \"lead.source = 'ONE'\"}\n"
+
+
+def entries(world):
+    return world.rows("select sequence_id, count(*) from enrollments group by all order by all")
+
+
+def test_of_a_campaign_a_lead_is_in_one_sequence_and_enters_the_next_when_that_has_ended(world):
+    world.sequence("one", TWO_DAYS, head=OF_SPRING)
+    world.sequence("two", MAIL, head=OF_SPRING)
+    world.sequence("other", MAIL, head=OF_SPRING.replace("spring", "autumn"))
+    world.leads(3)
+    world.tick()
+    assert entries(world) == [("one", 3), ("other", 3)]
+    assert world.rows("select distinct sequence_id, waits_since from entry_waits") == [
+        ("two", world.now)
+    ]
+    world.tick(days=1)
+    assert entries(world) == [("one", 3), ("other", 3)]
+    world.tick(days=2)
+    assert entries(world) == [("one", 3), ("other", 3), ("two", 3)]
+    assert world.rows("select count(*) from entry_waits") == [(0,)]
+
+
+def test_who_waited_and_fits_the_rule_no_longer_does_not_enter(world):
+    world.sequence("one", TWO_DAYS, head=OF_SPRING)
+    world.sequence("two", MAIL, head='campaign: spring\nenroll: {when: "lead.plan is null"}\n')
+    world.leads(2)
+    world.tick()
+    world.land(leads=[{"email": "u1@example.com", "attributes": {"plan": "pro"}}])
+    world.tick(days=1)
+    world.tick(days=2)
+    assert entries(world) == [("one", 2), ("two", 1)]
+    assert world.rows("select count(*) from entry_waits") == [(0,)]
+
+
+def test_a_sequence_with_overlap_runs_beside_the_others_of_its_campaign(world):
+    world.sequence("one", TWO_DAYS, head=OF_SPRING)
+    world.sequence("two", MAIL, head="overlap: true\n" + OF_SPRING)
+    world.leads(2)
+    world.tick()
+    assert entries(world) == [("one", 2), ("two", 2)]
+
+
+def test_who_waits_enters_once_the_campaign_is_taken_off_a_file(world):
+    world.sequence("one", TWO_DAYS, head=OF_SPRING)
+    world.sequence("two", MAIL, head=OF_SPRING)
+    world.leads(2)
+    world.tick()
+    world.sequence("one", TWO_DAYS, head=OF_SPRING.replace("campaign: spring\n", ""))
+    world.tick(days=1)
+    assert entries(world) == [("one", 2), ("two", 2)]
+
+
+def test_enrollments_are_numbered_by_the_age_of_the_lead_then_by_lead_and_sequence(world):
+    for name in ("two", "one"):
+        world.sequence(name, MAIL, head="enroll: {when: \"lead.source = 'ONE'\"}\n")
+    world.leads(200)
+    world.tick()
+    numbered = world.rows("select lead_id, sequence_id from enrollments order by enrollment_id")
+    assert numbered == sorted(numbered)

@@ -118,7 +118,6 @@ def test_a_mistake_is_told_with_its_field_and_what_to_write(
 @pytest.mark.parametrize(
     ("data", "field"),
     [
-        pytest.param({"campaign": "x"}, "campaign", id="campaign"),
         pytest.param({"enroll": {"reenter": "auto"}}, "enroll.reenter", id="reenter"),
         pytest.param({"enroll": {"cooldown": "30d"}}, "enroll.cooldown", id="cooldown"),
         pytest.param({"enroll": {"event": {"kind": "x"}}}, "enroll.event", id="event"),
