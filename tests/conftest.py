@@ -39,6 +39,11 @@ TEST_KEYS = Keys(
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--crashes 500` looks longer for a boundary at which a crash shows."""
+    parser.addoption("--crashes", type=int, default=100, help="crashes of the long crash test")
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the person who runs the tests reaches them."""
