@@ -528,7 +528,12 @@ def name_metric(metric: str) -> str:
 
 def ask(row: Mapping[str, Any]) -> str:
     """Return the question that an experiment asks, from its row of marts.experiments."""
-    what = {"content": "Which text", "delay": "Which delay"}.get(row["varies"], "Which arm")
+    what = {
+        "content": "Which text",
+        "delay": "Which delay",
+        "send_time": "Which hours",
+        "channel": "Which channel",
+    }.get(row["varies"], "Which arm")
     place = f" of step {row['step_id']}" if row["step_id"] else ""
     sequence = f" in {row['sequence_id']}" if row["sequence_id"] else ""
     subject = f"{what}{place}{sequence}" if place else f"Which arm{sequence}"

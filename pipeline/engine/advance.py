@@ -22,7 +22,7 @@ select
     enrollment_id, lead_id, version_id, next_ix as step_ix, experiment_id, varies, control,
     sample_share, is_auto, is_holdout, has_holdout_arm, holdout, settled_at as drawn_at
 from stepping
-where varies = 'delay'
+where varies != 'content'
 """
 
 

@@ -97,7 +97,7 @@ select
     is_holdout,
     is_paused,
     false as is_ended,
-    case when varies = 'delay' then next_arm end as arm,
+    case when varies != 'content' then next_arm end as arm,
     null as send_id,
     0 as attempts,
     sent_mask,

@@ -14,8 +14,6 @@ select
     v.is_ended,
     v.is_paused,
     s.sequence_id,
-    s.channel,
-    s.sender,
     s.is_running
 from live as v
 inner join step as s on v.version_id = s.version_id and v.step_ix = s.step_ix
@@ -26,6 +24,9 @@ limit $size;
 create or replace temp table checked as
 select
     p.*,
+    d.channel,
+    d.sender,
+    d.variant,
     case
         when p.is_ended then 'ended'
         when p.is_paused or not p.is_running then 'paused'
@@ -35,11 +36,12 @@ select
             where
                 u.lead_id = p.lead_id
                 and u.lifted_at is null
-                and (u.channel is null or u.channel = p.channel)
+                and (u.channel is null or u.channel = d.channel)
                 and (u.sequence_id is null or u.sequence_id = p.sequence_id)
         )
     end as withdrawn_by
-from picked as p;
+from picked as p
+inner join sends as d on p.send_id = d.send_id;
 
 create or replace temp table answers as
 select
@@ -60,7 +62,7 @@ select
     c.step_ix,
     c.channel,
     c.sender,
-    d.variant,
+    c.variant,
     i.email,
     i.phone,
     i.first_name,
@@ -68,7 +70,6 @@ select
     l.attributes,
     row_number() over (order by c.count_sends > 1 desc, c.due_at, c.enrollment_id) as place
 from checked as c
-inner join sends as d on c.send_id = d.send_id
 left join identities as i on c.lead_id = i.lead_id
 left join leads as l on c.lead_id = l.lead_id
 where c.withdrawn_by is null;

@@ -27,7 +27,7 @@ from pipeline.messages.compose import (
     compose_sms,
     lead_context,
 )
-from pipeline.sequences.compiled import CompiledStep
+from pipeline.sequences.compiled import CompiledStep, words_of
 from pipeline.sequences.model import Sender
 from pipeline.settings import DripError, Keys, Settings
 
@@ -169,12 +169,9 @@ def compose_order(
     Raises:
         DripError: this message cannot be sent to this recipient.
     """
-    content = dict(step.content)
-    if step.experiment is not None:
-        arm = next((v for v in step.experiment.variants if v.arm == variant), None)
-        content |= arm.content if arm else {}
+    channel, content = words_of(step, variant)
     context = lead_context(recipient, recipient["attributes"])
-    if step.channel == "sms":
+    if channel == "sms":
         return compose_sms(
             send_id,
             content,

@@ -5,6 +5,7 @@ Belongs here: building the pass from the programme and running it. Does not: the
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +17,7 @@ import polars as pl
 from pipeline.engine.advance import advance
 from pipeline.engine.assignment import draw_arms
 from pipeline.engine.programme import Programme, case_by_step
+from pipeline.engine.trials import apply_arms, apply_senders
 from pipeline.ledger.statements import run_file
 from pipeline.sequences.calendars import Calendar, local_to_utc, open_windows
 from pipeline.sequences.compiled import CompiledStep
@@ -25,7 +27,7 @@ _HERE = Path(__file__).parent
 _HORIZON = timedelta(days=32)
 _FARTHEST = timedelta(days=400)
 _WINDOW_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
-    "sequence_id": pl.String,
+    "window_id": pl.String,
     "zone": pl.String,
     "open_at": pl.Datetime("us", "UTC"),
     "close_at": pl.Datetime("us", "UTC"),
@@ -49,6 +51,7 @@ def plan(
         ).fetchall()[0]
         if total == 0:
             return totals
+        apply_arms(con, programme.varied)
         if controls:
             run_file(
                 con,
@@ -73,6 +76,7 @@ def _plan_messages(
         con, _HERE / "plan_messages.sql", expressions={"step_when": _step_conditions(programme)}
     )
     draw_arms(con, salt)
+    apply_senders(con, programme.varied)
     run_file(
         con, _HERE / "plan_verdicts.sql", day_start=_day_start(programme.workspace.timezone, now)
     )
@@ -129,19 +133,21 @@ def _windows(
 
 
 def _create_windows(con: duckdb.DuckDBPyConnection, programme: Programme, now: datetime) -> None:
-    """Create `open_window` (windows of each sequence and zone) and `zone_now` (what is next)."""
+    """Create `open_window` (windows of each calendar and zone) and `zone_now` (what is next)."""
     pairs = con.execute(
-        "select sequence_id, zone, min(slot_at) from due "
+        "select window_id, sequence_id, zone, min(slot_at) from due "
         "where kind not in ('branch', 'end') group by all"
     ).fetchall()
     rows = []
-    for sequence_id, zone, first in pairs:
+    for window_id, sequence_id, zone, first in pairs:
         sequence = programme.sequence(sequence_id)
         calendar = sequence.calendar if sequence else Calendar()
+        if window_id in programme.hours:
+            calendar = replace(calendar, windows=programme.hours[window_id])
         # Whole days keep the cache warm from tick to tick.
         start = _whole_day(first) - timedelta(days=1)
         rows += [
-            (sequence_id, zone, open_at, close_at)
+            (window_id, zone, open_at, close_at)
             for open_at, close_at in _windows(calendar, zone, start, _whole_day(now))
             if close_at > first
         ]
@@ -149,14 +155,14 @@ def _create_windows(con: duckdb.DuckDBPyConnection, programme: Programme, now: d
     con.register("window_frame", frame)
     con.execute("create or replace temp table open_window as select * from window_frame")
     con.unregister("window_frame")
-    zones = sorted({zone for _, zone, _ in pairs})
+    zones = sorted({zone for *_, zone, _ in pairs})
     days = [now.astimezone(ZoneInfo(zone)).date() for zone in zones]
     con.register("day_frame", pl.DataFrame({"zone": zones, "local_on": days}, schema=_DAY_SCHEMA))
     con.execute(
         """
         create or replace temp table zone_now as
         select
-            d.sequence_id,
+            d.window_id,
             d.zone,
             coalesce(
                 min(greatest(w.open_at, $now)) filter (where w.close_at > $now),
@@ -167,10 +173,10 @@ def _create_windows(con: duckdb.DuckDBPyConnection, programme: Programme, now: d
                 $never
             ) as next_day_opens_at,
             any_value(y.local_on) as local_on
-        from (select distinct sequence_id, zone from due where kind not in ('branch', 'end')) as d
+        from (select distinct window_id, zone from due where kind not in ('branch', 'end')) as d
         inner join day_frame as y on d.zone = y.zone
-        left join open_window as w on d.sequence_id = w.sequence_id and d.zone = w.zone
-        group by d.sequence_id, d.zone
+        left join open_window as w on d.window_id = w.window_id and d.zone = w.zone
+        group by d.window_id, d.zone
         """,
         {
             "now": now,

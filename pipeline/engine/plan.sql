@@ -20,6 +20,8 @@ select
     s.is_auto,
     s.has_holdout_arm,
     s.holdout,
+    s.sequence_id as window_id,
+    false as is_absent,
     s.per_lead,
     s.per_day,
     l.source as lead_source,

@@ -14,11 +14,12 @@ select
             and due.now_at > greatest(w.open_at, due.slot_at) + to_seconds(due.late_seconds)
             then 'late'
         when not (/*step_when*/ true) then 'condition'
+        when due.is_absent then 'experiment'
     end as stopped_by
 from due
 asof left join open_window as w
-    on due.sequence_id = w.sequence_id and due.zone = w.zone and due.slot_at < w.close_at
-left join zone_now as z on due.sequence_id = z.sequence_id and due.zone = z.zone
+    on due.window_id = w.window_id and due.zone = w.zone and due.slot_at < w.close_at
+left join zone_now as z on due.window_id = z.window_id and due.zone = z.zone
 where due.kind not in ('branch', 'end');
 
 create or replace temp table drawing as

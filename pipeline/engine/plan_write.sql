@@ -25,7 +25,7 @@ select
     z.local_on,
     'live'
 from claims as c
-inner join zone_now as z on c.sequence_id = z.sequence_id and c.zone = z.zone
+inner join zone_now as z on c.window_id = z.window_id and c.zone = z.zone
 where c.send_id is null;
 
 -- A retry is the same decision, tried again: it has its row.
@@ -41,7 +41,7 @@ select
     null,
     null
 from verdicts
-left join zone_now using (sequence_id, zone)
+left join zone_now using (window_id, zone)
 where outcome != 'claimed' and status != 'retry'
 union all
 select
@@ -147,5 +147,5 @@ select
     v.has_converted,
     v.count_sends
 from verdicts as v
-left join zone_now as n on v.sequence_id = n.sequence_id and v.zone = n.zone
+left join zone_now as n on v.window_id = n.window_id and v.zone = n.zone
 where v.outcome = 'postponed';

@@ -8,12 +8,13 @@ Belongs here: registering new versions and experiments, and the relations `step`
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 import duckdb
 import polars as pl
 
 from pipeline.ledger.statements import fetch_value
-from pipeline.sequences.compiled import CompiledSequence, CompiledStep, compile_from_json
+from pipeline.sequences.compiled import CompiledSequence, CompiledStep, Variant, compile_from_json
 from pipeline.sequences.model import REACTIONS, Workspace
 
 HOLDOUT_ARM = "(holdout)"
@@ -29,6 +30,27 @@ class Programme:
     sequences: tuple[CompiledSequence, ...]
     version_ids: dict[str, int]
     steps: dict[int, tuple[CompiledStep, ...]]
+
+    @cached_property
+    def varied(self) -> frozenset[str]:
+        """What the tests on all these steps vary; `sender` beside `content` where arms differ."""
+        tests = [step.experiment for steps in self.steps.values() for step in steps]
+        found: set[str] = {test.varies for test in tests if test}
+        if any(variant.sender for test in tests if test for variant in test.variants):
+            found.add("sender")
+        return frozenset(found)
+
+    @cached_property
+    def hours(self) -> dict[str, tuple[tuple[int, int], ...]]:
+        """Windows of arms that have hours of their own, by `arm_range.window_id`."""
+        return {
+            window_id(version_id, step, variant): variant.windows
+            for version_id, steps in self.steps.items()
+            for step in steps
+            if step.experiment
+            for variant in step.experiment.variants
+            if variant.windows
+        }
 
     def sequence(self, sequence_id: str) -> CompiledSequence | None:
         """Return the sequence as its file says now, or None when the file is gone."""
@@ -148,6 +170,11 @@ def _arm_rows(sequence: CompiledSequence, step: CompiledStep) -> list[list[objec
     return rows
 
 
+def window_id(version_id: int, step: CompiledStep, variant: Variant) -> str:
+    """Name the calendar of an arm with hours of its own; a sequence's calendar has its id."""
+    return f"{version_id}/{step.step_id}/{variant.arm}"
+
+
 def first_contact_ix(steps: Sequence[CompiledStep]) -> int:
     """Return the step that every lead is contacted by first; -1 when a branch comes before."""
     for step in steps:
@@ -253,6 +280,10 @@ _ARM_SCHEMA = {
     "delay_unit": pl.String,
     "delay_amount": pl.Int64,
     "delay_since": pl.String,
+    "channel": pl.String,
+    "sender": pl.String,
+    "window_id": pl.String,
+    "is_present": pl.Boolean,
 }
 _REACTION_SCHEMA = {"sequence_id": pl.String, "kind": pl.String, "reaction": pl.String}
 
@@ -313,6 +344,10 @@ def _range_rows(version_id: int, step: CompiledStep) -> list[dict[str, object]]:
                 "delay_unit": delay.unit,
                 "delay_amount": delay.amount,
                 "delay_since": delay.since,
+                "channel": variant.channel,
+                "sender": variant.sender,
+                "window_id": window_id(version_id, step, variant) if variant.windows else None,
+                "is_present": variant.is_present,
             }
         )
         low += variant.weight

@@ -34,7 +34,8 @@ select
     case
         when experiment_id is null then 'The experiment has no "experiment_id".'
         when origin <> 'import' then 'Experiments are taken from imports only: live ones stand in a sequence.'
-        when varies not in ('content', 'delay') then '"varies" is content or delay.'
+        when varies not in ('content', 'delay', 'send_time', 'channel', 'presence')
+            then '"varies" is content, delay, send_time, channel or presence.'
         when mode not in ('open', 'planned') then '"mode" is open or planned.'
         when not coalesce(regexp_full_match(metric, 'replied|clicked|opened|(goal|revenue|custom)\(.+\)'), false)
             then '"metric" is replied, clicked, opened, goal(name), revenue(name) or custom(name).'

@@ -90,7 +90,7 @@ create table experiments (
     experiment_id varchar not null,     -- for ever
     sequence_id varchar,                -- where it runs; null for an imported experiment outside a sequence
     step_id varchar,                    -- on which step
-    varies varchar not null,            -- content | delay
+    varies varchar not null,            -- content (sender included) | delay | send_time | channel | presence
     metric varchar not null,            -- replied | clicked | opened | goal(name) | revenue(name) | custom(name)
     window_seconds bigint not null,     -- outcome window from assignment
     mode varchar not null,              -- open | planned
@@ -170,7 +170,7 @@ create table live (
     is_holdout boolean not null,
     is_paused boolean not null,         -- by an event or a person; see enrollment_pauses
     is_ended boolean not null,          -- ended by an event while in flight: leaves when the send is settled
-    arm varchar,                        -- arm of a delay experiment on the open step, drawn when the previous one settled
+    arm varchar,                        -- arm on the open step of a test that is drawn when the previous one settled (all but content)
     send_id bigint,                     -- the open step's send once claimed, kept through retries
     attempts smallint not null,         -- claims and attempts of the open step so far
     sent_mask bigint not null,          -- bit step_ix: handed over (or unknown)

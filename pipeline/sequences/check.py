@@ -67,6 +67,6 @@ def _advise_step(step: CompiledStep) -> Iterator[tuple[KeyPath, str]]:
         yield ("text",), f"{len(text)} characters are more than three messages: shorten the text"
     test = step.experiment
     if test and test.varies == "content":
-        changed = [variant for variant in test.variants if variant.content]
+        changed = [variant for variant in test.variants if variant.content or variant.sender]
         if len(changed) + 1 < len(test.variants):
             yield ("experiment", "variants"), "two variants say the same: change one of them"

@@ -497,8 +497,11 @@ class _Compiler:
         for number, variant in enumerate(test.variants):
             texts = {name: getattr(variant, name) for name in ("subject", "body", "text")}
             given = {name: text for name, text in texts.items() if text is not None}
-            contents.append(self._content((*path, "variants", number), channel, given))
-        return None if findings else with_delays(build_experiment(test, contents), delay)
+            where = (*path, "variants", number)
+            contents.append(self._content(where, variant.channel or channel, given))
+        if findings:
+            return None
+        return with_delays(build_experiment(node.step, test, self.workspace, contents), delay)
 
 
 _MESSAGE_FIELDS = ("sender", "subject", "body", "text", "retry", "late", "experiment")

@@ -49,14 +49,31 @@ class Limits:
     per_lead: int = 5
 
 
+Varies = Literal["content", "delay", "send_time", "channel", "presence"]
+"""What a test changes. Content, the sender included, is drawn when the step is due, all else when
+the previous step is settled (R13)."""
+
+
 @dataclass(frozen=True)
 class Variant:
-    """One arm: its share of the test, and what it changes."""
+    """One arm: its share of the test, and what it changes.
+
+    Attributes:
+        content: Texts that replace the step's; all texts of the channel where that is on trial.
+        sender: Another sender; None = the step's.
+        channel: Another channel, with `content` and `sender` of its own; None = the step's.
+        windows: Hours of this step alone, as in `Calendar`; None = the sequence's.
+        is_present: False = the step is left out for these leads, and the flow goes on.
+    """
 
     arm: str
     weight: float
     content: Mapping[str, str] = field(default_factory=dict)
     delay: Delay | None = None
+    sender: str | None = None
+    channel: str | None = None
+    windows: tuple[tuple[int, int], ...] | None = None
+    is_present: bool = True
 
 
 @dataclass(frozen=True)
@@ -79,7 +96,7 @@ class Experiment:
     planned_leads: int | None
     alpha: float
     is_auto: bool
-    varies: Literal["content", "delay"]
+    varies: Varies
     variants: tuple[Variant, ...]
 
 
@@ -144,6 +161,17 @@ class CompiledSequence:
     content_json: str
 
 
+def words_of(step: CompiledStep, arm: str | None) -> tuple[str, Mapping[str, str]]:
+    """Return the channel and the texts that a step has for an arm; None = outside any test."""
+    variants = step.experiment.variants if step.experiment else ()
+    variant = next((one for one in variants if one.arm == arm), None)
+    if variant is None:
+        return step.channel or "", step.content
+    if variant.channel is not None:
+        return variant.channel, variant.content
+    return step.channel or "", {**step.content, **variant.content}
+
+
 def write_content_json(
     goal_name: str | None, goal_within_seconds: int | None, steps: tuple[CompiledStep, ...]
 ) -> str:
@@ -183,8 +211,16 @@ def _read_step(data: dict[str, Any]) -> CompiledStep:
 
 
 def _read_experiment(data: dict[str, Any]) -> Experiment:
-    variants = (
-        Variant(**variant | {"delay": variant["delay"] and Delay(**variant["delay"])})
-        for variant in data["variants"]
-    )
+    variants = (_read_variant(variant) for variant in data["variants"])
     return Experiment(**data | {"variants": tuple(variants)})
+
+
+def _read_variant(data: dict[str, Any]) -> Variant:
+    delay, windows = data["delay"], data.get("windows")
+    return Variant(
+        **data
+        | {
+            "delay": delay and Delay(**delay),
+            "windows": windows and tuple((opens, closes) for opens, closes in windows),
+        }
+    )

@@ -5,10 +5,9 @@ deciding (`analysis`).
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
-from pipeline.sequences.compiled import Delay, Experiment, Variant
+from pipeline.sequences.compiled import Delay, Experiment, Variant, Varies
 from pipeline.sequences.model import ExperimentFile, StepFile, VariantFile, Workspace, suggest
 from pipeline.sequences.yaml_file import KeyPath
 
@@ -31,7 +30,7 @@ def check_experiment(
     yield from _check_arms(test)
     yield from _check_weights(test)
     yield from _check_metric(test, workspace)
-    yield from _check_varied(step, test, is_first)
+    yield from _check_varied(step, test, workspace, is_first)
 
 
 def _check_arms(test: ExperimentFile) -> Iterator[Finding]:
@@ -76,37 +75,100 @@ def _check_metric(test: ExperimentFile, workspace: Workspace) -> Iterator[Findin
         yield Finding(("share",), "a share of 0% tests nobody: remove the experiment")
 
 
-def _check_varied(step: StepFile, test: ExperimentFile, is_first: bool) -> Iterator[Finding]:
-    allowed = CONTENT_FIELDS.get(step.channel or "", ())
+def _check_varied(
+    step: StepFile, test: ExperimentFile, workspace: Workspace, is_first: bool
+) -> Iterator[Finding]:
     for number, variant in enumerate(test.variants):
-        for name in sorted({"subject", "body", "text"} - set(allowed)):
-            if getattr(variant, name) is not None:
-                message = f"{step.channel} steps have no {name}: write {' or '.join(allowed)}"
-                yield Finding(("variants", number, name), message)
-    has_delay = any(variant.after is not None for variant in test.variants)
-    if has_delay and any(_overrides(variant) for variant in test.variants):
-        yield Finding(("variants",), "vary the content or `after`, not both: split the test")
-    if has_delay and is_first and step.after is None:
+        for finding in _check_words(step, variant, workspace):
+            yield Finding(("variants", number, *finding.path), finding.message)
+    kinds = sorted({kind for variant in test.variants for kind in _changes(step, variant)})
+    if len(kinds) > 1:
+        what = f"vary {_VARIED[kinds[0]]} or {_VARIED[kinds[1]]}, not both"
+        yield Finding(("variants",), f"{what}: split the test")
+    if "delay" in kinds and is_first and step.after is None:
         message = "the first step has no `after` to vary: write `after:` on the step, or test"
         yield Finding(("variants",), f"{message} the delay of a later step")
+    if not any(variant.present for variant in test.variants):
+        message = "no variant is present: nobody would get the step: remove it"
+        yield Finding(("variants",), message)
+
+
+_TEXTS = ("subject", "body", "text")
+_VARIED: dict[Varies, str] = {
+    "content": "the content",
+    "delay": "`after`",
+    "send_time": "`hours`",
+    "channel": "the channel",
+    "presence": "the presence of the step",
+}
+
+
+def _changes(step: StepFile, variant: VariantFile) -> Iterator[Varies]:
+    """Tell what a variant has that the step has not; texts of another channel belong to it."""
+    is_elsewhere = variant.channel not in (None, step.channel)
+    if is_elsewhere:
+        yield "channel"
+    elif _overrides(variant) or variant.sender:
+        yield "content"
+    if variant.after is not None:
+        yield "delay"
+    if variant.hours is not None:
+        yield "send_time"
+    if not variant.present:
+        yield "presence"
+
+
+def _check_words(
+    step: StepFile, variant: VariantFile, workspace: Workspace
+) -> Iterator[Finding]:
+    channel = variant.channel or step.channel or ""
+    allowed, given = CONTENT_FIELDS.get(channel, ()), _overrides(variant)
+    for name in sorted(set(given) - set(allowed)):
+        message = f"{channel} steps have no {name}: write {' or '.join(allowed)}"
+        yield Finding((name,), message)
+    if channel != step.channel:
+        for name in allowed:
+            if not given.get(name, "").strip():
+                message = f"{channel} variant without {name}: it shares no text with {step.channel}"
+                yield Finding((name,), f"{message}: add `{name}:`")
+    yield from _check_sender(step, variant, channel, workspace)
+
+
+def _check_sender(
+    step: StepFile, variant: VariantFile, channel: str, workspace: Workspace
+) -> Iterator[Finding]:
+    known = [name for name, sender in workspace.senders.items() if sender.channel == channel]
+    if variant.sender is not None and variant.sender not in known:
+        message = f"no {channel} sender {variant.sender!r}.{suggest(variant.sender, known)}"
+        yield Finding(("sender",), message)
+    if channel != step.channel and sender_of(variant, channel, workspace) is None:
+        hint = suggest("", known) or f" Add one with channel: {channel} to workspace.yml."
+        yield Finding(("sender",), f"no sender: add `sender:`.{hint}")
+
+
+def sender_of(variant: VariantFile, channel: str, workspace: Workspace) -> str | None:
+    """Return who writes on a variant's own channel."""
+    return variant.sender or workspace.default_sender(channel)
 
 
 def _overrides(variant: VariantFile) -> dict[str, str]:
-    names = ("subject", "body", "text")
-    values = {name: getattr(variant, name) for name in names}
+    values = {name: getattr(variant, name) for name in _TEXTS}
     return {name: value for name, value in values.items() if value is not None}
 
 
-def build_experiment(test: ExperimentFile, contents: list[dict[str, str]]) -> Experiment:
+def build_experiment(
+    step: StepFile, test: ExperimentFile, workspace: Workspace, contents: list[dict[str, str]]
+) -> Experiment:
     """Build the experiment from a checked file.
 
     Args:
+        step: The step that it is on.
         test: The file's words.
+        workspace: For the sender of another channel.
         contents: What each variant changes, texts read, in the order of the variants.
     """
-    varies: Literal["content", "delay"] = "content"
-    if any(variant.after is not None for variant in test.variants):
-        varies = "delay"
+    kinds = [kind for variant in test.variants for kind in _changes(step, variant)]
+    varies = kinds[0] if kinds else "content"
     equal = 1 / len(test.variants)
     variants = tuple(
         Variant(
@@ -114,6 +176,9 @@ def build_experiment(test: ExperimentFile, contents: list[dict[str, str]]) -> Ex
             weight=test.weights[variant.id] if test.weights else equal,
             content=content,
             delay=variant.after,
+            windows=variant.hours,
+            is_present=variant.present,
+            **_other_way(step, variant, workspace),
         )
         for variant, content in zip(test.variants, contents, strict=True)
     )
@@ -132,12 +197,21 @@ def build_experiment(test: ExperimentFile, contents: list[dict[str, str]]) -> Ex
     )
 
 
+def _other_way(
+    step: StepFile, variant: VariantFile, workspace: Workspace
+) -> dict[str, str | None]:
+    """Give sender and channel where they are not the step's."""
+    if variant.channel in (None, step.channel):
+        return {"sender": variant.sender}
+    channel = variant.channel
+    return {"channel": channel, "sender": sender_of(variant, channel, workspace)}
+
+
 def with_delays(experiment: Experiment, delay: Delay) -> Experiment:
     """Give every arm of a delay test its delay: an arm that names none has the step's."""
     if experiment.varies != "delay":
         return experiment
     variants = tuple(
-        Variant(variant.arm, variant.weight, variant.content, variant.delay or delay)
-        for variant in experiment.variants
+        replace(variant, delay=variant.delay or delay) for variant in experiment.variants
     )
-    return Experiment(**{**vars(experiment), "variants": variants})
+    return replace(experiment, variants=variants)

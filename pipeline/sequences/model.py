@@ -208,6 +208,7 @@ Word = Annotated[str, _check_text(_check_word)]
 Zone = Annotated[str, _check_text(_check_zone)]
 Percent = Annotated[float, BeforeValidator(_read_percent)]
 Seconds = Annotated[int, BeforeValidator(_read_seconds)]
+Hours = Annotated[tuple[tuple[int, int], ...], BeforeValidator(_read_windows)]
 After = Annotated[Delay, BeforeValidator(_read_delay)]
 ChannelName = Annotated[
     Literal["email", "sms"],
@@ -300,7 +301,7 @@ class CalendarFile(_Strict):
     timezone: Annotated[str, _check_text(_check_lead_zone)] = "lead"
     fallback_timezone: Zone = "America/New_York"
     days: Annotated[tuple[int, ...], BeforeValidator(_read_days)] = (0, 1, 2, 3, 4)
-    hours: Annotated[tuple[tuple[int, int], ...], BeforeValidator(_read_windows)] = ((540, 1020),)
+    hours: Hours = ((540, 1020),)
     holidays: Annotated[tuple[str, ...], BeforeValidator(read_holidays)] = ()
 
 
@@ -335,13 +336,17 @@ class LateFile(_Strict):
 
 
 class VariantFile(_Strict):
-    """One arm: what it says, or when."""
+    """One arm: what it says, who says it, when, by which channel, or that it says nothing."""
 
     id: Name
+    sender: str | None = None
     subject: str | None = None
     body: str | None = None
     text: str | None = None
     after: After | None = None
+    hours: Hours | None = None
+    channel: ChannelName | None = None
+    present: bool = True
 
 
 class DecideFile(_Strict):

@@ -20,6 +20,17 @@ DELAYS = st.builds(
     st.sampled_from(["previous", "enrollment"]),
 )
 CONTENT = st.dictionaries(st.sampled_from(["subject", "body_text", "text"]), st.text(max_size=20))
+VARIANTS = st.builds(
+    Variant,
+    st.sampled_from(["a", "b"]),
+    st.floats(0, 1),
+    CONTENT,
+    st.none() | DELAYS,
+    sender=st.none() | st.just("sales"),
+    channel=st.none() | st.just("sms"),
+    windows=st.none() | st.just(((540, 1020), (1080, 1500))),
+    is_present=st.booleans(),
+)
 EXPERIMENTS = st.builds(
     Experiment,
     experiment_id=st.just("e_1"),
@@ -31,11 +42,8 @@ EXPERIMENTS = st.builds(
     planned_leads=st.none() | st.integers(1, 10**6),
     alpha=st.floats(0.001, 0.5),
     is_auto=st.booleans(),
-    varies=st.sampled_from(["content", "delay"]),
-    variants=st.tuples(
-        st.builds(Variant, st.just("a"), st.floats(0, 1), CONTENT, st.none() | DELAYS),
-        st.builds(Variant, st.just("b"), st.floats(0, 1), CONTENT, st.none() | DELAYS),
-    ),
+    varies=st.sampled_from(["content", "delay", "send_time", "channel", "presence"]),
+    variants=st.tuples(VARIANTS, VARIANTS),
 )
 STEPS = st.builds(
     CompiledStep,

@@ -90,9 +90,10 @@ def test_the_delay_of_a_first_step_needs_an_after() -> None:
 
 def test_arms_are_equal_unless_weights_are_given() -> None:
     for fields, weights in (({}, [0.5, 0.5]), ({"weights": {"b": "30%", "a": "70%"}}, [0.7, 0.3])):
-        test = step(**fields).experiment
+        made = step(**fields)
+        test = made.experiment
         assert test
-        built = build_experiment(test, [{}, {"subject": "other"}])
+        built = build_experiment(made, test, WORKSPACE, [{}, {"subject": "other"}])
         assert [variant.weight for variant in built.variants] == weights
         assert built.varies == "content"
 
@@ -103,8 +104,9 @@ def test_opened_may_be_watched_though_not_decide() -> None:
 
 
 def test_every_arm_of_a_delay_test_has_a_delay() -> None:
-    test = step(variants=DELAYED).experiment
+    made = step(variants=DELAYED)
+    test = made.experiment
     assert test
-    built = with_delays(build_experiment(test, [{}, {}]), Delay("days", 1))
+    built = with_delays(build_experiment(made, test, WORKSPACE, [{}, {}]), Delay("days", 1))
     assert built.varies == "delay"
     assert [variant.delay for variant in built.variants] == [Delay("days", 1), Delay("days", 2)]
