@@ -118,9 +118,7 @@ def _changes(step: StepFile, variant: VariantFile) -> Iterator[Varies]:
         yield "presence"
 
 
-def _check_words(
-    step: StepFile, variant: VariantFile, workspace: Workspace
-) -> Iterator[Finding]:
+def _check_words(step: StepFile, variant: VariantFile, workspace: Workspace) -> Iterator[Finding]:
     channel = variant.channel or step.channel or ""
     allowed, given = CONTENT_FIELDS.get(channel, ()), _overrides(variant)
     for name in sorted(set(given) - set(allowed)):
@@ -197,13 +195,11 @@ def build_experiment(
     )
 
 
-def _other_way(
-    step: StepFile, variant: VariantFile, workspace: Workspace
-) -> dict[str, str | None]:
+def _other_way(step: StepFile, variant: VariantFile, workspace: Workspace) -> dict[str, str | None]:
     """Give sender and channel where they are not the step's."""
-    if variant.channel in (None, step.channel):
-        return {"sender": variant.sender}
     channel = variant.channel
+    if channel is None or channel == step.channel:
+        return {"sender": variant.sender}
     return {"channel": channel, "sender": sender_of(variant, channel, workspace)}
 
 

@@ -125,7 +125,11 @@ def test_an_absent_step_is_skipped_when_it_would_go_out_and_the_flow_goes_on(wor
     drawn = world.rows("select arm, min(assigned_at), max(assigned_at) from assignments group by 1")
     assert sorted(drawn) == [("none", start, start), ("x", start, start)]
     world.tick(hours=1)
-    reasons = dict(world.rows("select arm, w.reason from why_outcomes as w inner join assignments using (enrollment_id)"))
+    reasons = dict(
+        world.rows(
+            "select arm, w.reason from why_outcomes as w inner join assignments using (enrollment_id)"
+        )
+    )
     assert reasons == {"x": None, "none": "experiment"}
     world.tick(hours=1)
     assert sum(m["Subject"] == "Then" for m in world.mail()) == 30

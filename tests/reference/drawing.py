@@ -174,7 +174,7 @@ class StepMaker:
             if one_in(draw, 2):
                 ways.append(Way(None, self.steps(1, 2, before, depth + 1)))
             return Step(name, kind, after, when, ways=tuple(ways))
-        test = self.test(name, after) if self.has_tests and one_in(draw, 3) else None
+        test = self.test(name, kind, after) if self.has_tests and one_in(draw, 3) else None
         attempts, backoff, then = 3, 1, "skip"
         if one_in(draw, 2):
             attempts = draw(st.integers(1, 4))
@@ -184,21 +184,33 @@ class StepMaker:
             late, late_then = pick(draw, [240, 5, 4320]), pick(draw, ["send", "send", "skip"])
         return Step(name, kind, after, when, attempts, backoff, then, late, late_then, test)
 
-    def test(self, name: str, after: Delay | None) -> Test:
+    def test(self, name: str, kind: str, after: Delay | None) -> Test:
         draw = self.draw
-        varies = "delay" if after and one_in(draw, 2) else "content"
+        others = ["content", "content", "send_time", "channel", "presence"]
+        varies = "delay" if after and one_in(draw, 3) else pick(draw, others)
         percents = pick(draw, [(50, 50), (20, 80), (30, 30, 40)])
         arms = tuple(
-            Arm(
-                "abc"[place],
-                percent,
-                draw_delay(draw) if varies == "delay" and (place == 0 or one_in(draw, 2)) else None,
-            )
+            Arm("abc"[place], percent, **self.change(varies, kind, place))
             for place, percent in enumerate(percents)
         )
         return Test(
             f"{self.name}-{name}", pick(draw, ["a", "b"]), pick(draw, [100, 60]), varies, arms
         )
+
+    def change(self, varies: str, kind: str, place: int) -> dict[str, Any]:
+        """What an arm has that the step has not; the first one always has something."""
+        draw = self.draw
+        if place and one_in(draw, 2):
+            return {}
+        if varies == "delay":
+            return {"after": draw_delay(draw)}
+        if varies == "send_time":
+            return {"hours": pick(draw, HOURS)}
+        if varies == "channel":
+            return {"channel": "email" if kind == "sms" else "sms"}
+        if varies == "presence":
+            return {"is_present": place > 0}
+        return {"sender": "second"} if kind == "email" else {}
 
 
 def names_of(step: Step) -> list[str]:

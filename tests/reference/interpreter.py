@@ -7,7 +7,7 @@ enrollments) come in as `Names`; everything else it finds out by itself.
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Any
@@ -17,6 +17,7 @@ from tests.reference.worlds import (
     DEFAULT_REACTIONS,
     SAID,
     WORKSPACE_ZONE,
+    Arm,
     Beat,
     Calendar,
     Condition,
@@ -175,6 +176,8 @@ class Send:
     journey: "Journey"
     step: Step
     variant: str | None
+    channel: str
+    sender: str
     claimed_at: datetime
     slot_at: datetime
     zone: str
@@ -222,6 +225,20 @@ class Journey:
     def is_live(self) -> bool:
         """Running, or ended while a claim is in somebody's hands."""
         return self.step is not None
+
+    @property
+    def trial(self) -> Arm | None:
+        """What the arm of the open step changes; outside the test and without one, nothing."""
+        arms = self.step.test.arms if self.step and self.step.test else ()
+        return next((arm for arm in arms if arm.name == self.arm), None)
+
+    @property
+    def channel(self) -> str:
+        """By which channel the open step goes."""
+        if self.send:
+            return self.send.channel
+        assert self.step
+        return (self.trial and self.trial.channel) or self.step.kind
 
     def following(self, step: Step) -> Step | None:
         return dict(follow(self.version.steps, None))[step.name]
@@ -323,6 +340,11 @@ class Interpreter:
     def calendar(self, journey: Journey) -> Calendar:
         file = self.files.get(journey.sequence)
         return file.calendar if file else GONE_CALENDAR
+
+    def window(self, journey: Journey) -> Calendar:
+        """The calendar of the open step: an arm may have hours of its own."""
+        hours = journey.trial and journey.trial.hours
+        return replace(self.calendar(journey), hours=hours) if hours else self.calendar(journey)
 
     # What has landed --------------------------------------------------------------------------------
 
@@ -445,11 +467,11 @@ class Interpreter:
             if row.reason == "unsubscribed" and moments:
                 row.lifted_at = min(moments)
 
-    def suppressed_by(self, journey: Journey, step: Step) -> str | None:
+    def suppressed_by(self, journey: Journey) -> str | None:
         reasons = [
             row.reason
             for row in self.suppressions
-            if row.person is journey.person and row.channel == step.kind and not row.lifted_at
+            if row.person is journey.person and row.channel == journey.channel and not row.lifted_at
         ]
         return min(reasons, default=None)
 
@@ -574,11 +596,10 @@ class Interpreter:
         journey.step, journey.status, journey.zone = step, "waiting", zone
         journey.arm, journey.send, journey.attempts = None, None, 0
         delay = step.after or Delay(0, "m")
-        if step.test and step.test.varies == "delay":
+        if step.test and step.test.varies != "content":
+            # All but content is drawn as soon as the step before is settled (R13).
             journey.arm = self.draw(journey, step.test, settled_at)
-            delay = next(
-                (a.after for a in step.test.arms if a.name == journey.arm and a.after), delay
-            )
+            delay = (journey.trial and journey.trial.after) or delay
         anchor = journey.enrolled_at if delay.since == "enrollment" else settled_at
         journey.anchor_at = settled_at
         journey.due_at = max(later_by(anchor, delay, zone, self.calendar(journey)), settled_at)
@@ -665,7 +686,7 @@ class Interpreter:
 
     def check(self, journey: Journey, step: Step, now: datetime) -> datetime | None:
         """Everything but caps, in order; the slot of a step that may go out, None for the others."""
-        calendar, is_retry = self.calendar(journey), journey.status == "retry"
+        calendar, is_retry = self.window(journey), journey.status == "retry"
         opens = first_open(calendar, journey.zone, now)
         if opens > now:
             self.postpone(journey, step, now, "window", opens)
@@ -679,16 +700,19 @@ class Interpreter:
             if step.when and not self.is_true(step.when, journey, now):
                 self.skip(journey, step, now, "condition")
                 return None
+            if journey.trial and not journey.trial.is_present:
+                self.skip(journey, step, now, "experiment")
+                return None
             if step.test and step.test.varies == "content" and journey.send is None:
                 journey.arm = self.draw(journey, step.test, now)
-        reason = self.suppressed_by(journey, step) or self.unreachable(journey, step)
+        reason = self.suppressed_by(journey) or self.unreachable(journey)
         if reason:
             self.skip(journey, step, now, reason)
             return None
         return slot
 
-    def unreachable(self, journey: Journey, step: Step) -> str | None:
-        if not (journey.person.email if step.kind == "email" else journey.person.phone):
+    def unreachable(self, journey: Journey) -> str | None:
+        if not (journey.person.email if journey.channel == "email" else journey.person.phone):
             return "no_address"
         file = self.files.get(journey.sequence)
         is_new = journey.status == "waiting" and journey.send is None
@@ -714,7 +738,7 @@ class Interpreter:
         for journey, step, slot in survivors:
             is_new = journey.status == "waiting" and journey.send is None
             if is_new and file and file.per_day is not None and used >= file.per_day:
-                opens = first_open(self.calendar(journey), journey.zone, tomorrow)
+                opens = first_open(self.window(journey), journey.zone, tomorrow)
                 self.postpone(journey, step, now, "sequence_cap", opens)
             elif journey.is_holdout:
                 self.note(now, journey, step, "held_out", "holdout")
@@ -729,9 +753,9 @@ class Interpreter:
         if journey.send is None:
             variant = journey.arm if step.test else None
             local_on = wall(now, journey.zone).date()
-            journey.send = Send(
-                journey, step, variant, now, journey.slot_at, journey.zone, local_on
-            )
+            sender = (journey.trial and journey.trial.sender) or SENDERS[journey.channel]
+            whom = (journey, step, variant, journey.channel, sender)
+            journey.send = Send(*whom, now, journey.slot_at, journey.zone, local_on)
             self.sends.append(journey.send)
             journey.count_sends += 1
         if step.test and step.test.varies == "content":
@@ -784,7 +808,7 @@ class Interpreter:
                 self.settle(journey, now, "withdrawn", "ended")
             elif journey.paused_at or not self.is_running(journey):
                 self.settle(journey, now, "withdrawn", "paused")
-            elif reason := self.suppressed_by(journey, journey.step):
+            elif reason := self.suppressed_by(journey):
                 self.settle(journey, now, "withdrawn", reason)
             else:
                 answer = self.world.answer(journey.person.name, journey.step.name, journey.attempts)
@@ -883,8 +907,8 @@ class Interpreter:
                 for j in live
             ],
             "sends": [
-                (*key(s.journey), s.step.name, s.variant, s.step.kind)
-                + (s.claimed_at, s.slot_at, s.zone, s.local_on)
+                (*key(s.journey), s.step.name, s.variant, s.channel)
+                + (s.claimed_at, s.slot_at, s.zone, s.local_on, s.sender)
                 for s in self.sends
             ],
             "outcomes": [
@@ -905,6 +929,7 @@ class Interpreter:
         }
 
 
+SENDERS = {"email": "sales", "sms": "text"}
 GONE_CALENDAR = Calendar(days=DAYS[:5], hours=("09:00-17:00",))
 
 
@@ -918,7 +943,7 @@ def row_key(row: Suppression) -> tuple[Any, ...]:
 
 def channel_of(event: Event) -> str:
     if event.send:
-        return event.send.step.kind
+        return event.send.channel
     return "sms" if event.is_by_phone else "email"
 
 

@@ -70,7 +70,7 @@ QUERIES = {
     """,
     "sends": """
         select n.name, q.sequence_id, s.step_id, d.variant, d.channel, d.claimed_at, d.slot_at,
-            d.zone, d.local_on
+            d.zone, d.local_on, d.sender
         from sends as d inner join sequence_versions as q using (version_id)
         inner join steps as s using (version_id, step_ix)
         inner join names as n using (lead_id)

@@ -108,6 +108,8 @@ def count_rows(seen: Counter[str], world: World, rows: Rows) -> None:
     for row in rows["pauses"]:
         seen["paused"] += 1
         seen["resumed"] += row[3] is not None
+    for row in rows["sends"]:
+        seen[f"sent by {row[9]}"] += 1
     for row in rows["suppressions"]:
         seen["lifted"] += row[4] is not None
     for row in rows["events"]:

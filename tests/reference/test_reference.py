@@ -72,5 +72,5 @@ def unseen(seen: Counter[str]) -> set[str]:
         "withdrawn paused", "withdrawn unsubscribed", "completed", "completed inactive",
         "completed held_out", "converted sale", "exited replied", "exited refused", "paused",
         "resumed", "lifted", "human", "machine", "uncertain", "assigned", "assigned (holdout)",
-        "second version",
+        "second version", "skipped experiment", "sent by second",
     } - {name for name, count in seen.items() if count}  # fmt: skip

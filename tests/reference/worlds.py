@@ -44,6 +44,10 @@ class Arm:
     name: str
     percent: int
     after: Delay | None = None
+    sender: str | None = None
+    hours: tuple[str, ...] | None = None
+    channel: str | None = None
+    is_present: bool = True
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Test:
     name: str
     control: str
     percent: int
-    varies: str  # content | delay
+    varies: str  # content | delay | send_time | channel | presence
     arms: tuple[Arm, ...]
 
     __test__ = False
@@ -218,12 +222,14 @@ def write_workspace(folder: Path) -> None:
         "attributes": ["plan"],
         "senders": {
             "sales": {"channel": "email", "address": "ann@example.com"},
+            "second": {"channel": "email", "address": "ben@example.com"},
             "text": {
                 "channel": "sms",
                 "address": "ann@example.com",
                 "to": "{{ phone }}@sms.example.com",
             },
         },
+        "default_senders": {"email": "sales"},
         "goals": {"sale": "webhook:webhook", "demo": "webhook:webhook"},
     }
     (folder / "workspace.yml").write_text(json.dumps(workspace))
@@ -308,15 +314,7 @@ def delay_file(delay: Delay) -> Any:
 
 
 def test_file(test: Test, kind: str) -> dict[str, Any]:
-    text = "text" if kind == "sms" else "subject"
-    variants = []
-    for arm in test.arms:
-        variant: dict[str, Any] = {"id": arm.name}
-        if arm.after:
-            variant["after"] = delay_file(arm.after)
-        elif test.varies == "content" and arm.name != test.control:
-            variant[text] = f"Hello {arm.name}"
-        variants.append(variant)
+    variants = [arm_file(test, arm, kind) for arm in test.arms]
     return {
         "id": test.name,
         "control": test.control,
@@ -326,6 +324,25 @@ def test_file(test: Test, kind: str) -> dict[str, Any]:
         "weights": {arm.name: f"{arm.percent}%" for arm in test.arms},
         "variants": variants,
     }
+
+
+def arm_file(test: Test, arm: Arm, kind: str) -> dict[str, Any]:
+    file: dict[str, Any] = {"id": arm.name}
+    if arm.after:
+        file["after"] = delay_file(arm.after)
+    if arm.hours:
+        file["hours"] = list(arm.hours)
+    if not arm.is_present:
+        file["present"] = False
+    if arm.sender:
+        file["sender"] = arm.sender
+    if arm.channel == "sms":
+        file |= {"channel": "sms", "text": "Hello"}
+    elif arm.channel:
+        file |= {"channel": "email", "subject": "Hello", "body": "templates/hello.md"}
+    elif test.varies == "content" and arm.name != test.control:
+        file["text" if kind == "sms" else "subject"] = f"Hello {arm.name}"
+    return file
 
 
 def condition_text(condition: Condition) -> str:

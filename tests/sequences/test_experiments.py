@@ -10,7 +10,10 @@ WORKSPACE = Workspace.model_validate(
     {
         "name": "x",
         "timezone": "UTC",
-        "senders": {"a": {"channel": "email", "address": "A <a@example.com>"}},
+        "senders": {
+            "a": {"channel": "email", "address": "A <a@example.com>"},
+            "t": {"channel": "sms", "address": "T <t@example.com>"},
+        },
         "goals": {"sale": "tracker"},
     }
 )
@@ -72,6 +75,36 @@ def findings(step: StepFile, is_first: bool = False) -> list[tuple[tuple[str | i
             "not both",
             id="content and delay",
         ),
+        pytest.param(
+            {"variants": [{"id": "a", "hours": "08:00-10:00"}, {"id": "b", "present": False}]},
+            ("variants",),
+            "vary the presence of the step or `hours`, not both",
+            id="presence and hours",
+        ),
+        pytest.param(
+            {"variants": [{"id": "a", "subject": "y"}, {"id": "b", "channel": "sms", "text": "x"}]},
+            ("variants",),
+            "vary the channel or the content, not both",
+            id="channel and content",
+        ),
+        pytest.param(
+            {"variants": [{"id": "a"}, {"id": "b", "channel": "sms"}]},
+            ("variants", 1, "text"),
+            "sms variant without text",
+            id="channel without words",
+        ),
+        pytest.param(
+            {"variants": [{"id": "a"}, {"id": "b", "sender": "t"}]},
+            ("variants", 1, "sender"),
+            "no email sender 't'. Known: a",
+            id="sender of another channel",
+        ),
+        pytest.param(
+            {"variants": [{"id": "a", "present": False}, {"id": "b", "present": False}]},
+            ("variants",),
+            "nobody would get the step",
+            id="nobody",
+        ),
     ],
 )
 def test_what_is_no_test_is_told(
@@ -96,6 +129,29 @@ def test_arms_are_equal_unless_weights_are_given() -> None:
         built = build_experiment(made, test, WORKSPACE, [{}, {"subject": "other"}])
         assert [variant.weight for variant in built.variants] == weights
         assert built.varies == "content"
+
+
+@pytest.mark.parametrize(
+    ("second", "varies"),
+    [
+        ({"subject": "y"}, "content"),
+        ({"sender": "a"}, "content"),
+        ({"after": "2d"}, "delay"),
+        ({"hours": "18:00-20:00"}, "send_time"),
+        ({"channel": "sms", "text": "x"}, "channel"),
+        ({"present": False}, "presence"),
+    ],
+)
+def test_a_test_varies_what_its_arms_have(second: dict[str, Any], varies: str) -> None:
+    made = step(variants=[{"id": "a"}, {"id": "b", **second}])
+    assert findings(made) == []
+    assert made.experiment
+    built = build_experiment(made, made.experiment, WORKSPACE, [{}, {}])
+    assert built.varies == varies
+    assert built.variants[1].is_present is (varies != "presence")
+    assert built.variants[1].channel == ("sms" if varies == "channel" else None)
+    # Another channel has a sender of its own, though no variant names one.
+    assert built.variants[1].sender == {"channel": "t"}.get(varies, second.get("sender"))
 
 
 def test_opened_may_be_watched_though_not_decide() -> None:
