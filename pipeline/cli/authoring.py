@@ -3,13 +3,13 @@
 Belongs here: arguments and printing. Does not: what is right in a file (`sequences`).
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
 from pipeline.cli.app import app
-from pipeline.cli.terminal import AsJson, current_settings, print_json, say
+from pipeline.cli.terminal import AsJson, current_settings, print_json, say, table
 from pipeline.settings import utc_now
 
 
@@ -33,10 +33,11 @@ def init(
 
 @app.command()
 def check(as_json: AsJson = False) -> None:
-    """Find every mistake in the sequences folder: file, line, field, and what to write."""
-    from pipeline.sequences.check import check_folder
+    """Find every mistake in the sequences folder, and say what is in force for each sequence."""
+    from pipeline.sequences.check import inspect_folder
+    from pipeline.sequences.outline import in_force
 
-    problems = check_folder(current_settings().sequences)
+    problems, sequences = inspect_folder(current_settings().sequences)
     errors = [problem for problem in problems if problem.severity == "error"]
     if as_json:
         print_json([vars(problem) for problem in problems])
@@ -44,6 +45,9 @@ def check(as_json: AsJson = False) -> None:
         for problem in problems:
             color = "red" if problem.severity == "error" else "yellow"
             say(f"[{color}]{problem.severity}[/] {escape(str(problem))}")
+        if sequences:
+            rows = [in_force(sequence) for sequence in sequences]
+            table("In force", list(rows[0]), [list(row.values()) for row in rows])
         folder, count_warnings = (
             escape(str(current_settings().sequences)),
             len(problems) - len(errors),
@@ -56,14 +60,19 @@ def check(as_json: AsJson = False) -> None:
 @app.command()
 def preview(
     sequence: str,
-    step: str,
+    step: Annotated[
+        str | None, typer.Argument(help="A message step; left out: the sequence's outline.")
+    ] = None,
     lead: Annotated[str | None, typer.Option(help="Lead id, address or phone.")] = None,
     variant: Annotated[str | None, typer.Option(help="Arm of the step's experiment.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a step's message as a lead would get it, and write it as a page to open."""
-    from pipeline.engine.preview import preview_step
+    """Show a step's message as a lead would get it, or the outline of the whole sequence."""
+    from pipeline.engine.preview import preview_sequence, preview_step
 
+    if step is None:
+        _show_outline(preview_sequence(current_settings(), sequence), as_json)
+        return
     found = preview_step(
         current_settings(), sequence, step, lead=lead, variant=variant, now=utc_now()
     )
@@ -77,3 +86,13 @@ def preview(
     for warning in found["warnings"]:
         say(f"[yellow]warning[/] {escape(warning)}")
     say(f"Page: {escape(found['page'])}")
+
+
+def _show_outline(found: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+        return
+    for name, value in found["in_force"].items():
+        say(f"[bold]{name}[/]: {escape(value) or 'none'}")
+    steps = found["steps"]
+    table("Steps", list(steps[0]), [list(step.values()) for step in steps])

@@ -14,6 +14,7 @@ from pipeline.messages.compose import Letterhead
 from pipeline.messages.preview import preview_message, write_preview
 from pipeline.sequences.compile import load_sequences, load_workspace
 from pipeline.sequences.compiled import CompiledSequence, CompiledStep
+from pipeline.sequences.outline import in_force, outline
 from pipeline.settings import DripError, Settings, load_keys
 
 # Shown when no lead is given: every field filled, so that the layout can be judged.
@@ -80,11 +81,30 @@ def preview_step(
     }
 
 
-def _find_step(sequences: list[CompiledSequence], sequence_id: str, step_id: str) -> CompiledStep:
+def preview_sequence(settings: Settings, sequence_id: str) -> dict[str, Any]:
+    """Outline a sequence without a look at the ledger.
+
+    Returns:
+        in_force (settings by name, as text) and steps (one mapping each).
+
+    Raises:
+        DripError: no such sequence, or a file with problems.
+    """
+    workspace = load_workspace(settings.sequences)
+    sequence = _find_sequence(load_sequences(settings.sequences, workspace), sequence_id)
+    return {"in_force": in_force(sequence), "steps": outline(sequence, settings.sequences)}
+
+
+def _find_sequence(sequences: list[CompiledSequence], sequence_id: str) -> CompiledSequence:
     sequence = next((s for s in sequences if s.sequence_id == sequence_id), None)
     if sequence is None:
         known = ", ".join(s.sequence_id for s in sequences) or "none"
         raise DripError(f"There is no sequence {sequence_id!r}. Sequences: {known}.")
+    return sequence
+
+
+def _find_step(sequences: list[CompiledSequence], sequence_id: str, step_id: str) -> CompiledStep:
+    sequence = _find_sequence(sequences, sequence_id)
     step = next((s for s in sequence.steps if s.step_id == step_id and s.channel), None)
     if step is None:
         known = ", ".join(s.step_id for s in sequence.steps if s.channel)

@@ -19,11 +19,16 @@ LONGEST_SUBJECT = 50
 # Three parts of a text message; more is refused by some gateways, and paid for by each part.
 LONGEST_TEXT = 480
 
-__all__ = ["Problem", "check_folder"]
+__all__ = ["Problem", "check_folder", "inspect_folder"]
 
 
 def check_folder(folder: Path) -> list[Problem]:
     """Find all problems of the folder, in the order of files and lines; empty when all is well."""
+    return inspect_folder(folder)[0]
+
+
+def inspect_folder(folder: Path) -> tuple[list[Problem], list[CompiledSequence]]:
+    """Find all problems of the folder, and give the sequences that have no errors, by id."""
     workspace, sequences, problems = read_folder(folder)
     if workspace:
         problems.extend(_advise_workspace(workspace))
@@ -31,7 +36,7 @@ def check_folder(folder: Path) -> list[Problem]:
         source = read_yaml(folder / f"{sequence.sequence_id}.yml", f"{sequence.sequence_id}.yml")
         if isinstance(source, YamlFile):
             problems.extend(_advise(sequence, source))
-    return sorted(set(problems))
+    return sorted(set(problems)), sequences
 
 
 def _advise_workspace(workspace: Workspace) -> Iterator[Problem]:

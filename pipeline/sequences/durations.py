@@ -35,6 +35,23 @@ def parse_delay(text: str, since: Literal["previous", "enrollment"] = "previous"
     return Delay("seconds", amount * SECONDS[unit], since)
 
 
+def write_delay(delay: Delay) -> str:
+    """Write a delay as a file would, in the largest unit that fits; nothing for no delay.
+
+    >>> write_delay(parse_delay("90m")), write_delay(parse_delay("14d", "enrollment"))
+    ('90m', '2w since enrollment')
+    """
+    if delay.amount == 0 and delay.unit == "seconds":
+        return ""
+    since = " since enrollment" if delay.since == "enrollment" else ""
+    if delay.unit == "business_days":
+        return f"{delay.amount}bd{since}"
+    seconds = delay.amount * (SECONDS["d"] if delay.unit == "days" else 1)
+    units = ("w", "d") if delay.unit == "days" else ("h", "m")
+    unit = next((u for u in units if seconds % SECONDS[u] == 0 and seconds), units[-1])
+    return f"{seconds // SECONDS[unit]}{unit}{since}"
+
+
 def parse_seconds(text: str) -> int:
     """Read a plain span of time; a day has 24 hours here.
 

@@ -50,7 +50,7 @@ def test_every_command_and_every_option_says_what_it_does(name):
         ("preview welcome nothing", 1, "Steps: welcome, reminder"),
         ("init --email nobody", 1, "should be one address"),
         ("import leads none.csv --map none.yml", 1, "none.yml does not exist"),
-        ("preview welcome", 2, "Missing argument"),
+        ("preview", 2, "Missing argument"),
         ("resume first", 2, "Usage: drip resume"),
         ("tick --loops", 2, "--loop"),
         ("send", 2, "No such command 'send'"),

@@ -55,3 +55,27 @@ def test_preview_prints_the_message_and_names_a_page(drip, started):
     told = drip("preview", "welcome", "welcome", "--lead", "ada@example.com")
     assert "Subject: Welcome, Ada" in told.out
     assert Path(told.out.split("Page: ")[1].strip()).is_file()
+
+
+def test_check_says_what_is_in_force(drip, started, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    told = drip("check")
+    assert "In force" in told.out
+    assert all(
+        word in told.out for word in ("nurture", "per_lead 7", "lead, else America/New_York")
+    )
+
+
+def test_preview_without_a_step_outlines_the_sequence(drip, started):
+    found = drip("preview", "nurture", "--json").json()
+    assert found["in_force"]["days"] == "mon tue wed thu fri"
+    assert [step["step"] for step in found["steps"]] == [
+        "introduction",
+        "example",
+        "last_mail",
+        "quiet",
+    ]
+    told = drip("preview", "nurture")
+    assert (told.code, "introduction_subject_1" in told.out) == (0, True)
+    told = drip("preview", "nothing")
+    assert (told.code, "There is no sequence 'nothing'" in told.err) == (1, True)

@@ -1,9 +1,11 @@
+from typing import Literal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.sequences.compiled import Delay
-from pipeline.sequences.durations import parse_delay, parse_seconds
+from pipeline.sequences.durations import parse_delay, parse_seconds, write_delay
 
 
 @pytest.mark.parametrize(
@@ -36,3 +38,20 @@ def test_a_plain_span_has_no_business_days() -> None:
 @given(st.integers(0, 999), st.sampled_from(["m", "h", "d"]))
 def test_a_span_grows_with_its_number(amount: int, unit: str) -> None:
     assert parse_seconds(f"{amount + 1}{unit}") > parse_seconds(f"{amount}{unit}")
+
+
+@given(
+    st.integers(0, 999),
+    st.sampled_from(["m", "h", "d", "w", "bd"]),
+    st.sampled_from(["previous", "enrollment"]),
+)
+def test_a_delay_is_written_as_it_is_read(
+    amount: int, unit: str, since: Literal["previous", "enrollment"]
+) -> None:
+    amount = min(amount, 260)
+    delay = parse_delay(f"{amount}{unit}", since)
+    text, _, anchor = write_delay(delay).partition(" since ")
+    if text:
+        assert parse_delay(text, "enrollment" if anchor else "previous") == delay
+    else:
+        assert (delay.amount, delay.unit) == (0, "seconds")
