@@ -76,6 +76,6 @@ def test_preview_without_a_step_outlines_the_sequence(drip, started):
         "quiet",
     ]
     told = drip("preview", "nurture")
-    assert (told.code, "introduction_subject_1" in told.out) == (0, True)
+    assert (told.code, "category: nurture" in told.out, "Steps" in told.out) == (0, True, True)
     told = drip("preview", "nothing")
     assert (told.code, "There is no sequence 'nothing'" in told.err) == (1, True)
