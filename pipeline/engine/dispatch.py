@@ -27,6 +27,7 @@ from pipeline.messages.compose import (
     compose_sms,
     lead_context,
 )
+from pipeline.messages.notes import NOTE_CHANNELS, compose_note
 from pipeline.sequences.compiled import CompiledStep, words_of
 from pipeline.sequences.model import Sender
 from pipeline.settings import DripError, Keys, Settings
@@ -171,6 +172,16 @@ def compose_order(
     """
     channel, content = words_of(step, variant)
     context = lead_context(recipient, recipient["attributes"])
+    if channel in NOTE_CHANNELS:
+        return compose_note(
+            send_id,
+            channel,
+            content,
+            context,
+            sender=sender,
+            letterhead=letterhead,
+            now=now,
+        )
     if channel == "sms":
         return compose_sms(
             send_id,

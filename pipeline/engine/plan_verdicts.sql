@@ -15,12 +15,13 @@ with suppressed as (
 
 select
     c.* exclude (stopped_by),
+    c.channel not in ('task', 'linkedin', 'webhook') as is_contact,
     case
         when c.stopped_by is not null then c.stopped_by
         when s.reason is not null then s.reason
         when c.channel = 'email' and i.email is null then 'no_address'
-        when c.channel = 'sms' and i.phone is null then 'no_address'
-        when c.status = 'waiting' and c.send_id is null and c.count_sends >= c.per_lead then 'lead_cap'
+        when c.channel in ('sms', 'call', 'whatsapp') and i.phone is null then 'no_address'
+        when c.status = 'waiting' and c.send_id is null and is_contact and c.count_sends >= c.per_lead then 'lead_cap'
     end as stopped_by
 from candidates as c
 left join suppressed as s on c.enrollment_id = s.enrollment_id
@@ -35,14 +36,14 @@ with used as (
         count(*) as used_today
     from sends as s
     inner join sequence_versions as v on s.version_id = v.version_id
-    where s.claimed_at >= $day_start and s.origin = 'live'
+    where s.claimed_at >= $day_start and s.origin = 'live' and s.channel not in ('task', 'linkedin', 'webhook')
     group by v.sequence_id
 ),
 
 ranked as (
     select
         r.*,
-        r.is_holdout::int + count(*) filter (where not r.is_holdout) over (
+        r.is_holdout::int + count(*) filter (where not r.is_holdout and r.is_contact) over (
             partition by r.sequence_id, r.stopped_by is null and r.status = 'waiting' and r.send_id is null
             order by (r.count_sends = 0), r.due_at, r.enrollment_id
             rows between unbounded preceding and current row
@@ -53,7 +54,7 @@ ranked as (
 capped as (
     select
         k.*,
-        k.stopped_by is null and k.status = 'waiting' and k.send_id is null and k.per_day is not null
+        k.stopped_by is null and k.status = 'waiting' and k.send_id is null and k.is_contact and k.per_day is not null
         and k.place + coalesce(u.used_today, 0) > k.per_day as is_capped
     from ranked as k
     left join used as u on k.sequence_id = u.sequence_id

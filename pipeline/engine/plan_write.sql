@@ -120,7 +120,7 @@ select
     clicked_mask,
     has_replied,
     has_converted,
-    case when send_id is null then count_sends + 1 else count_sends end as count_sends
+    case when send_id is null and is_contact then count_sends + 1 else count_sends end as count_sends
 from claims
 union all by name
 select

@@ -82,7 +82,7 @@ create table steps (
     version_id bigint not null,         -- sequence_versions
     step_ix smallint not null,          -- position in the flattened sequence, from 0; branches and ends included
     step_id varchar not null,           -- id in the file
-    kind varchar not null,              -- email | sms | branch | end
+    kind varchar not null,              -- a channel (email, sms, call, …), best, branch, wait, wait_for or end
     experiment_id varchar               -- experiment on this step, if any
 );
 
@@ -190,7 +190,7 @@ create table sends (
     version_id bigint not null,
     step_ix smallint not null,
     variant varchar,                    -- arm whose content was sent; null outside experiments
-    channel varchar not null,           -- email | sms
+    channel varchar not null,           -- email | sms | call | whatsapp | task | linkedin | webhook | form
     sender varchar not null,            -- sender's name in workspace.yml
     claimed_at timestamptz not null,    -- first claim
     slot_at timestamptz not null,       -- when it could first have gone: lateness = hand-over − slot_at

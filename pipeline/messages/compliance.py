@@ -16,6 +16,8 @@ from pipeline.messages.render import Body
 
 _LONG_SUBJECT = 78
 _SMS_PART = 160
+# What a lead reads, and may want no more of.
+_WRITTEN = ("email", "sms", "whatsapp")
 _FOOTER_STYLE = "margin-top:32px;font-size:12px;line-height:18px;color:#6b7280"
 
 
@@ -67,7 +69,7 @@ def lint_message(channel: str, content: Mapping[str, str]) -> list[str]:
     """Return warnings about a finished message.
 
     Args:
-        channel: `email` or `sms`.
+        channel: `email`, `sms`, …
         content: `subject`, `text` and the `unsubscribe` address that it should show.
     """
     subject, text = content.get("subject", ""), content["text"]
@@ -80,12 +82,12 @@ def lint_message(channel: str, content: Mapping[str, str]) -> list[str]:
                 f"The subject has {len(subject)} characters; most inboxes show fewer than "
                 f"{_LONG_SUBJECT}. Shorten it."
             )
-    elif len(text) > _SMS_PART:
+    elif channel == "sms" and len(text) > _SMS_PART:
         warnings.append(
             f"The text has {len(text)} characters and travels as several SMS. Shorten it to "
             f"{_SMS_PART}."
         )
-    if content["unsubscribe"] not in text:
+    if channel in _WRITTEN and content["unsubscribe"] not in text:
         warnings.append("The text shows no way to unsubscribe. Add {{ unsubscribe }}.")
     return warnings
 

@@ -118,7 +118,7 @@ def compose_email(
     headers = [
         ("From", encode_address(sender_name, sender_address)),
         ("To", encode_address(_full_name(context), to, 4)),
-        ("Subject", encode_text(_one_line(subject))),
+        ("Subject", encode_text(one_line(subject))),
         ("Date", format_date(now)),
         ("Message-ID", message_id),
         *unsubscribe_headers(unsubscribe),
@@ -183,9 +183,9 @@ def compose_sms(
 
 def _full_name(context: Mapping[str, object]) -> str:
     names = (context.get("first_name"), context.get("last_name"))
-    return _one_line(" ".join(str(name) for name in names if name))
+    return one_line(" ".join(str(name) for name in names if name))
 
 
-def _one_line(value: str) -> str:
+def one_line(value: str) -> str:
     """Make one line of what a template or an import broke into several."""
     return _CONTROL.sub(" ", value).strip()

@@ -27,6 +27,8 @@ from pipeline.sequences.compiled import (
 from pipeline.sequences.conditions import ConditionError, Scope, compile_condition
 from pipeline.sequences.experiments import (
     CONTENT_FIELDS,
+    OPTIONAL_FIELDS,
+    TEXT_FIELDS,
     build_experiment,
     check_experiment,
     with_delays,
@@ -329,7 +331,7 @@ class _Compiler:
         longest: dict[int, int] = {FINISHED: 0}
         for step in reversed(steps):
             targets = [step.next_ix, *(target for _, target in step.cases)]
-            own = 1 if step.channel else 0
+            own = 1 if step.is_contact else 0
             longest[step.ix] = own + max(longest[target] for target in targets)
         most = longest[0]
         if most > file.limits.per_lead:
@@ -407,6 +409,8 @@ class _Compiler:
     def _message(self, node: _Node, compiled: CompiledStep) -> CompiledStep:
         step, channel = node.step, node.step.channel or ""
         content = self._content(node.path, channel, self._texts(node, channel))
+        if step.assignee is not None:
+            content["assignee"] = step.assignee
         return replace(
             compiled,
             channel=channel,
@@ -437,14 +441,17 @@ class _Compiler:
     def _texts(self, node: _Node, channel: str) -> dict[str, str]:
         """Give the step's own texts, and refuse what the channel lacks or does not have."""
         step, wanted = node.step, CONTENT_FIELDS[channel]
-        for name in ("subject", "body", "text"):
+        for name in TEXT_FIELDS:
             value = getattr(step, name)
-            if name in wanted and not (value and value.strip()):
+            if name in wanted and not (value and value.strip()) and name not in OPTIONAL_FIELDS:
                 self._refuse((*node.path, name), f"{channel} step without {name}: {_HOW[name]}")
             elif name not in wanted and value is not None:
                 how = " and ".join(wanted)
                 message = f"{channel} steps have no {name}: write {how}"
                 self._refuse((*node.path, name), message)
+        if step.assignee is not None and channel not in _FOR_SOMEBODY:
+            message = f"{channel} steps have no assignee: remove it, or write channel: task"
+            self._refuse((*node.path, "assignee"), message)
         values = {name: getattr(step, name) for name in wanted}
         return {name: value for name, value in values.items() if value}
 
@@ -454,8 +461,8 @@ class _Compiler:
             if name not in CONTENT_FIELDS[channel]:
                 continue
             where = (*path, name)
-            if name == "subject" and "\n" in text.strip():
-                self._refuse(where, "a subject is one line: remove the line break")
+            if name in ("subject", "title") and "\n" in text.strip():
+                self._refuse(where, f"a {name} is one line: remove the line break")
             source = self._read(where, name, text)
             if source is not None:
                 content["body_text" if name == "body" else name] = source
@@ -495,7 +502,7 @@ class _Compiler:
         self.experiments.setdefault(test.id, place)
         contents = []
         for number, variant in enumerate(test.variants):
-            texts = {name: getattr(variant, name) for name in ("subject", "body", "text")}
+            texts = {name: getattr(variant, name) for name in TEXT_FIELDS}
             given = {name: text for name, text in texts.items() if text is not None}
             where = (*path, "variants", number)
             contents.append(self._content(where, variant.channel or channel, given))
@@ -504,9 +511,13 @@ class _Compiler:
         return with_delays(build_experiment(node.step, test, self.workspace, contents), delay)
 
 
-_MESSAGE_FIELDS = ("sender", "subject", "body", "text", "retry", "late", "experiment")
+_MESSAGE_FIELDS = ("sender", *TEXT_FIELDS, "assignee", "retry", "late", "experiment")
+# Steps that become work for a colleague.
+_FOR_SOMEBODY = ("task", "linkedin")
 _HOW = {
     "subject": 'write `subject: "…"`',
     "body": "write `body: templates/<name>.md`",
     "text": 'write `text: "…"`',
+    "script": 'write `script: "…"`',
+    "title": 'write `title: "…"`',
 }

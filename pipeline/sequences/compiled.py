@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from pipeline.sequences.calendars import Calendar
+from pipeline.sequences.vocabulary import NO_CONTACT
 
 FINISHED = -1
 """`next_ix` of a step after which the enrollment is completed."""
@@ -109,12 +110,13 @@ class CompiledStep:
         cases: Of a branch: conditions and targets in order; the last condition is None (otherwise).
         end_status: Status that an end gives the lead; None = just completed.
         content: Template sources: `subject` and `body_text` (Markdown, snippets put in) for email,
-            `text` for sms.
+            `text` for sms, whatsapp and linkedin, `script` for a call, `title` and `note` for a
+            task; and the `assignee` of work for somebody.
     """
 
     ix: int
     step_id: str
-    kind: Literal["email", "sms", "branch", "end"]
+    kind: Literal["email", "sms", "call", "whatsapp", "task", "linkedin", "branch", "end"]
     delay: Delay = Delay()
     when_sql: str | None = None
     next_ix: int = FINISHED
@@ -126,6 +128,11 @@ class CompiledStep:
     retry: Retry = Retry()
     late: Late = Late()
     experiment: Experiment | None = None
+
+    @property
+    def is_contact(self) -> bool:
+        """Whether this step reaches a person, so that caps count it (R10)."""
+        return self.channel is not None and self.channel not in NO_CONTACT
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,19 @@ from pipeline.sequences.compiled import Delay, Experiment, Variant, Varies
 from pipeline.sequences.model import ExperimentFile, StepFile, VariantFile, Workspace, suggest
 from pipeline.sequences.yaml_file import KeyPath
 
-CONTENT_FIELDS = {"email": ("subject", "body"), "sms": ("text",)}
+CONTENT_FIELDS: dict[str, tuple[str, ...]] = {
+    "email": ("subject", "body"),
+    "sms": ("text",),
+    "call": ("script",),
+    "whatsapp": ("text",),
+    "task": ("title", "note"),
+    "linkedin": ("text",),
+}
+"""The texts of each channel, in the order in which people are asked for them."""
+
+TEXT_FIELDS = ("subject", "body", "text", "script", "title", "note")
+"""Every text that a step or a variant may have on some channel."""
+
 _SUM_TOLERANCE = 1e-6
 
 
@@ -93,7 +105,8 @@ def _check_varied(
         yield Finding(("variants",), message)
 
 
-_TEXTS = ("subject", "body", "text")
+# A title may say everything.
+OPTIONAL_FIELDS = ("note",)
 _VARIED: dict[Varies, str] = {
     "content": "the content",
     "delay": "`after`",
@@ -126,7 +139,7 @@ def _check_words(step: StepFile, variant: VariantFile, workspace: Workspace) -> 
         yield Finding((name,), message)
     if channel != step.channel:
         for name in allowed:
-            if not given.get(name, "").strip():
+            if name not in OPTIONAL_FIELDS and not given.get(name, "").strip():
                 message = f"{channel} variant without {name}: it shares no text with {step.channel}"
                 yield Finding((name,), f"{message}: add `{name}:`")
     yield from _check_sender(step, variant, channel, workspace)
@@ -150,7 +163,7 @@ def sender_of(variant: VariantFile, channel: str, workspace: Workspace) -> str |
 
 
 def _overrides(variant: VariantFile) -> dict[str, str]:
-    values = {name: getattr(variant, name) for name in _TEXTS}
+    values = {name: getattr(variant, name) for name in TEXT_FIELDS}
     return {name: value for name, value in values.items() if value is not None}
 
 

@@ -25,7 +25,6 @@ from pipeline.sequences.yaml_file import KeyPath, YamlFile
 Model = TypeVar("Model", bound=BaseModel)
 
 NOT_YET = {
-    "call": "call steps are not supported yet: use channel: sms or channel: email",
     "cooldown": "re-entry is not supported yet: remove the line; a lead enters a sequence once",
     "event": "enrolment by an event is not supported yet: write a condition in `enroll.when`",
     "guardrails": "guardrails are not supported yet: remove the line and watch the review",
@@ -211,13 +210,9 @@ Seconds = Annotated[int, BeforeValidator(_read_seconds)]
 Hours = Annotated[tuple[tuple[int, int], ...], BeforeValidator(_read_windows)]
 After = Annotated[Delay, BeforeValidator(_read_delay)]
 ChannelName = Annotated[
-    Literal["email", "sms"],
+    Literal["email", "sms", "call", "whatsapp", "task", "linkedin"],
     _choice(
-        ("email", "sms"),
-        call=NOT_YET["call"],
-        whatsapp="whatsapp steps are not supported yet: use channel: sms or channel: email",
-        linkedin="linkedin steps are not supported yet: use channel: email",
-        task="task steps are not supported yet: remove the step",
+        ("email", "sms", "call", "whatsapp", "task", "linkedin"),
         webhook=NOT_YET["webhook"],
         form="form steps are not supported yet: use channel: email",
         best="channel: best is not supported yet: write email or sms, with a branch if needed",
@@ -244,8 +239,9 @@ class Transport(_Strict):
 class Sender(_Strict):
     """Who writes: an address on one channel, by one transport.
 
-    `to` is for mail-to-SMS gateways: a template of the recipient, such as
-    `{{ phone }}@sms.example`.
+    `to` is for gateways (mail to SMS, calls, WhatsApp): a template of the recipient, such as
+    `{{ phone }}@sms.example`. Calls and WhatsApp messages without it go to the sender's own
+    address, for somebody to make.
     """
 
     channel: ChannelName
@@ -343,6 +339,9 @@ class VariantFile(_Strict):
     subject: str | None = None
     body: str | None = None
     text: str | None = None
+    script: str | None = None
+    title: str | None = None
+    note: str | None = None
     after: After | None = None
     hours: Hours | None = None
     channel: ChannelName | None = None
@@ -402,6 +401,10 @@ class StepFile(_Strict):
     subject: str | None = None
     body: str | None = None
     text: str | None = None
+    script: str | None = None
+    title: str | None = None
+    note: str | None = None
+    assignee: Annotated[str, _check_text(_check_address)] | None = None
     retry: RetryFile | None = None
     late: LateFile | None = None
     experiment: ExperimentFile | None = None

@@ -45,3 +45,16 @@ class Channel(StrEnum):
 
     EMAIL = "email"
     SMS = "sms"
+    CALL = "call"
+    WHATSAPP = "whatsapp"
+    TASK = "task"
+    LINKEDIN = "linkedin"
+    WEBHOOK = "webhook"
+    FORM = "form"
+
+
+NO_CONTACT = frozenset({Channel.TASK, Channel.LINKEDIN, Channel.WEBHOOK})
+"""Channels that contact nobody by themselves: no cap counts them (R10)."""
+
+BY_PHONE = frozenset({Channel.SMS, Channel.CALL, Channel.WHATSAPP})
+"""Channels that reach a lead by phone number."""
