@@ -21,7 +21,7 @@ export UV_PYTHON_DOWNLOADS := never
 timed = @began=$$SECONDS; code=0; ( $(2) ) || code=$$?; \
 	echo "make $(1): $$([ $$code -eq 0 ] && echo done || echo FAILED) after $$((SECONDS - began)) s"; exit $$code
 
-.PHONY: help install demo test prove check dev calibrate clean
+.PHONY: help install demo test prove check dev bench calibrate clean
 
 help:
 	@echo "make demo       a simulated market through the real ring; installs everything first"
@@ -29,6 +29,7 @@ help:
 	@echo "make prove      the longer proofs"
 	@echo "make check      linters, types, spelling, dbt parse, drip check, marimo check"
 	@echo "make dev        Dagster, the inbound server and the notebooks together, until Ctrl-C"
+	@echo "make bench      speed as ratios to hand-written floors; ten million enrollments, about half an hour"
 	@echo "make calibrate  the statistics on drawn data with known truth; part of prove"
 	@echo "make clean      removes .venv and caches; never data/"
 
@@ -76,6 +77,9 @@ prove: $(STAMP)
 
 calibrate: $(STAMP)
 	$(call timed,$@,$(BIN)/python -m pytest tests/analysis -m slow -s --durations 10 $(ARGS))
+
+bench: $(STAMP)
+	$(call timed,$@,$(BIN)/python -m tests.benchmarks $(ARGS))
 
 dev: $(STAMP)
 	$(call timed,$@,$(BIN)/drip up $(ARGS))
