@@ -57,6 +57,8 @@ def main() -> int:
     parser.add_argument("--place", type=Path, help="where worlds are made; default: a temp folder")
     options = parser.parse_args()
     console = Console()
+    # A table that is cut off says nothing.
+    console.width = max(100, console.width)
     with tempfile.TemporaryDirectory(prefix="driplab-bench-", dir=options.place) as place:
         lines = run_rows(
             Path(place),

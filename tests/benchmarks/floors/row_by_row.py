@@ -121,7 +121,7 @@ def _next_opening(row: dict[str, Any], moment: datetime) -> datetime:
 
 
 def _condition(row: dict[str, Any], country: str | None) -> bool:
-    if row["step_ix"] == 2:  # noqa: PLR2004
+    if row["step_ix"] == 2:
         return bool(row["sent_mask"] & 1 and not row["opened_mask"] & 1)
     if row["step_ix"] == _LAST_STEP:
         return bool(
@@ -157,7 +157,7 @@ def _draw(con: duckdb.DuckDBPyConnection, world: World, row: dict[str, Any]) -> 
         return str(stored[0][0])
     text = f"{world.salt}:{name}:{row['lead_id']}"
     share = int(md5(text.encode()).hexdigest()[:13], 16) / 2**52  # noqa: S324
-    arm = "(holdout)" if row["is_holdout"] else "a" if share < 0.5 else "b"  # noqa: PLR2004
+    arm = "(holdout)" if row["is_holdout"] else "a" if share < 0.5 else "b"
     con.execute(
         "insert into assignments (experiment_id, unit_id, arm, probability, assigned_at, "
         "enrollment_id, reason) values (?, ?, ?, ?, ?, ?, 'hash')",
