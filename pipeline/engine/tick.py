@@ -149,8 +149,8 @@ class Run:
         started = time.perf_counter()
         before = dict(self.report.counts)
         now = self.clock()
-        self.count_chunk = 0
         has_more = self._take_in(con, now)
+        self.count_chunk = 0
         # What has landed is known before anybody is contacted (promise 2).
         if not has_more:
             self._plan(con, now)
