@@ -5,7 +5,17 @@ anything that a test or Dagster would want to call without a terminal; that has 
 """
 
 # In the order of the help page.
-from pipeline.cli import authoring, running, looking, operating, importing, reporting  # noqa: I001
+from pipeline.cli import authoring, rehearsing, running, looking, operating, importing, reporting  # noqa: I001
 from pipeline.cli.app import app, main
 
-__all__ = ["app", "authoring", "importing", "looking", "main", "operating", "reporting", "running"]
+__all__ = [
+    "app",
+    "authoring",
+    "importing",
+    "looking",
+    "main",
+    "operating",
+    "rehearsing",
+    "reporting",
+    "running",
+]

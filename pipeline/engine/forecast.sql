@@ -42,7 +42,7 @@ select
     sequence_id,
     outcome,
     reason,
-    count(distinct (enrollment_id, step_ix)) as steps,
+    count(distinct row(enrollment_id, step_ix)) as steps,
     count(*) filter (where is_waiting) as waiting
 from decisions
 where outcome in ('postponed', 'skipped', 'held_out')
