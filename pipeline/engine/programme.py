@@ -217,8 +217,14 @@ def _create_relations(con: duckdb.DuckDBPyConnection, programme: Programme) -> N
     reactions = dict.fromkeys(gone, REACTIONS) | {
         s.sequence_id: dict(s.react) for s in programme.sequences
     }
+    resume_after = {s.sequence_id: s.resume_after for s in programme.sequences}
     reaction_rows = [
-        {"sequence_id": sequence_id, "kind": kind, "reaction": action}
+        {
+            "sequence_id": sequence_id,
+            "kind": kind,
+            "reaction": action,
+            "resume_seconds": resume_after.get(sequence_id, {}).get(kind),
+        }
         for sequence_id, actions in reactions.items()
         for kind, action in actions.items()
     ]
@@ -285,7 +291,12 @@ _ARM_SCHEMA = {
     "window_id": pl.String,
     "is_present": pl.Boolean,
 }
-_REACTION_SCHEMA = {"sequence_id": pl.String, "kind": pl.String, "reaction": pl.String}
+_REACTION_SCHEMA = {
+    "sequence_id": pl.String,
+    "kind": pl.String,
+    "reaction": pl.String,
+    "resume_seconds": pl.Int64,
+}
 
 
 def _step_row(

@@ -6,7 +6,8 @@ select
     e.kind,
     e.name,
     e.occurred_at,
-    coalesce(r.reaction, 'continue') as reaction
+    coalesce(r.reaction, 'continue') as reaction,
+    r.resume_seconds
 from new_events as e
 inner join live as v
     on
@@ -82,18 +83,32 @@ select
     p.enrollment_id,
     min(p.occurred_at) as occurred_at,
     min_by(p.kind, (p.occurred_at, p.kind != 'converted', p.kind)) as kind,
+    -- It ends by itself when the last of its reasons does; one that waits for a person makes it wait for a person.
+    case
+        when bool_and(p.resume_seconds is not null) then max(p.occurred_at + to_seconds(p.resume_seconds))
+    end as resumes_at,
+    any_value(v.is_paused) as was_paused,
 from reacting as p
 inner join live as v on p.enrollment_id = v.enrollment_id
-where p.reaction = 'pause' and not v.is_paused and not v.is_ended
+where p.reaction = 'pause' and not v.is_ended
 group by p.enrollment_id;
 
-insert into enrollment_pauses
+insert into enrollment_pauses by name
 select
     enrollment_id,
-    occurred_at,
-    null,
-    kind,
-from pausing;
+    occurred_at as paused_at,
+    kind as reason,
+    resumes_at,
+from pausing
+where not was_paused;
+
+update enrollment_pauses set
+    resumes_at = case
+        when p.resumes_at is not null and enrollment_pauses.resumes_at is not null
+            then greatest(p.resumes_at, enrollment_pauses.resumes_at)
+    end,
+from pausing as p
+where p.was_paused and enrollment_pauses.enrollment_id = p.enrollment_id and enrollment_pauses.resumed_at is null;
 
 update live set is_paused = true,
 from pausing as p

@@ -110,7 +110,7 @@ told as (
         'enrollment' as topic,
         'paused' as what,
         m.sequence_id as detail,
-        p.reason
+        p.reason || coalesce(strftime(timezone('UTC', p.resumes_at), ', until %Y-%m-%d %H:%M UTC'), '') as reason
     from enrollment_pauses as p
     inner join mine as m on p.enrollment_id = m.enrollment_id
 

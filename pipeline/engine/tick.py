@@ -22,6 +22,7 @@ from pipeline.engine.journal import read_journal
 from pipeline.engine.plan import plan
 from pipeline.engine.programme import Programme, load_programme
 from pipeline.engine.reactions import JUDGED_AFTER, apply_reactions
+from pipeline.engine.resuming import resume_due
 from pipeline.engine.settle import settle
 from pipeline.inbound.ingest import MAX_BYTES, ingest
 from pipeline.ledger.locks import LockBusy, hold_lock
@@ -183,6 +184,7 @@ class Run:
         has_more = self.bring(con, now)
         self.programme = load_programme(con, self.workspace, self.sequences, now)
         report.add(ended=apply_reactions(con, now))
+        report.add(resumed=resume_due(con, now))
         if report.is_dispatcher and self.read_answers(con, now):
             report.add(**settle(con, self.keys.salt))
         return has_more
@@ -257,7 +259,14 @@ def next_due(con: duckdb.DuckDBPyConnection) -> datetime | None:
                 inner join step as s on v.version_id = s.version_id and v.step_ix = s.step_ix
                 where v.status = 'in_flight' or (s.is_running and not v.is_paused)
             ),
-            (select min(received_at) from engagement_pending) + to_seconds($judged)
+            (select min(received_at) from engagement_pending) + to_seconds($judged),
+            (
+                select min(p.resumes_at)
+                from enrollment_pauses as p
+                inner join live as v on p.enrollment_id = v.enrollment_id
+                where p.resumed_at is null and p.resumes_at is not null
+                    and v.is_paused and not v.is_ended
+            )
         )
         """,
         {"judged": int(JUDGED_AFTER / timedelta(seconds=1))},

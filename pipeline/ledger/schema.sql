@@ -144,7 +144,8 @@ create table enrollment_pauses (
     enrollment_id bigint not null,      -- enrollments
     paused_at timestamptz not null,     -- from
     resumed_at timestamptz,             -- to; null while paused
-    reason varchar not null             -- replied, operator, …
+    reason varchar not null,            -- replied, operator, …
+    resumes_at timestamptz              -- when it ends by itself; null = a person resumes
 );
 
 create table pauses (

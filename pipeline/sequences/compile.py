@@ -298,7 +298,12 @@ class _Compiler:
             ),
             max_leads=file.enroll.max_leads,
             holdout=file.enroll.holdout,
-            react={**REACTIONS, **file.react},
+            react={**REACTIONS, **{kind: reaction.do for kind, reaction in file.react.items()}},
+            resume_after={
+                kind: reaction.resume_after
+                for kind, reaction in file.react.items()
+                if reaction.resume_after is not None
+            },
             limits=Limits(file.limits.per_day, file.limits.per_lead),
             steps=steps,
             content_json=content_json,

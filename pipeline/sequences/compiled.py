@@ -145,6 +145,7 @@ class CompiledSequence:
         enroll_when_sql: None = leads are enrolled by hand only.
         holdout: Share of enrolled leads that is never contacted, 0 to 1.
         react: Event kind → stop | pause | continue.
+        resume_after: Event kind → seconds after which its pause ends by itself.
         content_json: Goal and steps with all texts: what runs and renders this version later.
     """
 
@@ -163,6 +164,7 @@ class CompiledSequence:
     max_leads: int | None
     holdout: float
     react: Mapping[str, str]
+    resume_after: Mapping[str, int]
     limits: Limits
     steps: tuple[CompiledStep, ...]
     content_json: str

@@ -28,7 +28,6 @@ NOT_YET = {
     "cooldown": "re-entry is not supported yet: remove the line; a lead enters a sequence once",
     "event": "enrolment by an event is not supported yet: write a condition in `enroll.when`",
     "guardrails": "guardrails are not supported yet: remove the line and watch the review",
-    "resume_after": "resuming by itself is not supported yet: a person resumes with `drip`",
     "starts_at": "a start date is not supported yet: write status: paused until then",
     "wait_for": "waiting for an event is not supported yet: write a step with `after: 2d` and "
     "`when: clicked('step')`, or a branch",
@@ -58,6 +57,7 @@ _WORD = re.compile(r"[a-z][a-z0-9_]{0,59}")
 _SOURCE = re.compile(r"tracker|api|operator|(webhook|import):[a-z0-9_-]+")
 _WINDOW = re.compile(r"(\d\d):(\d\d)-(\d\d):(\d\d)")
 _ALL_PERCENT = 100
+_ACTIONS = ("stop", "pause", "continue")
 LAST_MINUTE = 59
 _HOURS_HOW = 'write "HH:MM-HH:MM", such as "09:00-17:00", "22:00-02:00" or "00:00-24:00"'
 
@@ -308,6 +308,29 @@ class LimitsFile(_Strict):
     per_lead: int = Field(default=5, ge=1, le=60)
 
 
+class ReactionFile(_Strict):
+    """What an event does to the enrollment; a pause waits for a person, or for `resume_after`."""
+
+    do: Annotated[Literal["stop", "pause", "continue"], _choice(_ACTIONS)]
+    resume_after: Seconds | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "ReactionFile":
+        if self.resume_after is not None and self.do != "pause":
+            raise ValueError(f"nothing to resume after {self.do}: write `do: pause`")
+        return self
+
+
+def _read_reaction(value: object) -> object:
+    """Take a word for a reaction without more: `stop` is `{do: stop}`."""
+    if isinstance(value, dict | ReactionFile):
+        return value
+    if value not in _ACTIONS:
+        how = "stop, pause, continue or {do: pause, resume_after: 3d}"
+        raise ValueError(f"{value!r} is no reaction: write {how}")
+    return {"do": value}
+
+
 class GoalFile(_Strict):
     """What the sequence is for."""
 
@@ -437,7 +460,7 @@ class SequenceFile(_Strict):
     limits: LimitsFile = LimitsFile()
     react: dict[
         Annotated[str, _choice(tuple(REACTIONS))],
-        Annotated[Literal["stop", "pause", "continue"], _choice(("stop", "pause", "continue"))],
+        Annotated[ReactionFile, BeforeValidator(_read_reaction)],
     ] = {}
     goal: GoalFile | None = None
     steps: list[StepFile] = Field(min_length=1)

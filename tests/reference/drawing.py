@@ -230,7 +230,8 @@ def draw_calendar(draw: Draw) -> Calendar:
 
 
 def draw_sequence(draw: Draw, name: str, sources: list[str]) -> Sequence:
-    actions = [None, None, "pause", "pause", "continue", "continue"]
+    pauses = ["pause", "pause for 30", "pause for 2880"]
+    actions = [None, None, None, *pauses, "continue", "continue", "continue"]
     react = [(kind, pick(draw, actions)) for kind in DEFAULT_REACTIONS]
     if one_in(draw, 2):
         # Nothing stops: then suppression alone must.

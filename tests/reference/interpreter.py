@@ -219,6 +219,7 @@ class Journey:
     has_converted: bool = False
     count_sends: int = 0
     paused_at: datetime | None = None
+    resumes_at: datetime | None = None
     end: tuple[Any, ...] | None = None
 
     @property
@@ -310,6 +311,7 @@ class Interpreter:
         self.resume(number, now)
         self.take_in(number, now)
         self.judge(now)
+        self.resume_by_itself(now)
         while True:
             if not beat.leaves:
                 self.read_journal()
@@ -330,6 +332,8 @@ class Interpreter:
                 moments.append(datetime(1970, 1, 1, tzinfo=UTC))
             elif journey.is_live and self.is_running(journey) and not journey.paused_at:
                 moments.append(journey.slot_at)
+            if journey.is_live and journey.paused_at and journey.resumes_at and not journey.end:
+                moments.append(journey.resumes_at)
         return min(moments, default=None)
 
     def is_running(self, journey: Journey) -> bool:
@@ -488,12 +492,26 @@ class Interpreter:
             mine.sort(key=lambda e: (e.occurred_at, e.what.kind != "converted", e.what.kind))
             reactions = [(self.reaction(journey, event.what.kind), event) for event in mine]
             stop = next((event for action, event in reactions if action == "stop"), None)
-            pause = next((event for action, event in reactions if action == "pause"), None)
+            pauses = [(action, event) for action, event in reactions if "pause" in action]
             if stop:
                 self.stop(journey, stop, now)
-            elif pause and not journey.paused_at:
-                journey.paused_at = pause.occurred_at
-                self.pauses.append([journey, pause.occurred_at, None, pause.what.kind])
+            elif pauses:
+                self.pause(journey, pauses)
+
+    def pause(self, journey: Journey, reasons: list[tuple[str, Event]]) -> None:
+        """R6: until a person resumes, or, where every reason says for how long, until the last is over."""
+        ends: list[datetime | None] = []
+        for action, event in reasons:
+            minutes = action.removeprefix("pause").removeprefix(" for ")
+            ends.append(event.occurred_at + timedelta(minutes=int(minutes)) if minutes else None)
+        if journey.paused_at:
+            ends.append(journey.resumes_at)
+        else:
+            first = reasons[0][1]
+            journey.paused_at = first.occurred_at
+            self.pauses.append([journey, first.occurred_at, None, first.what.kind])
+        known = [end for end in ends if end is not None]
+        journey.resumes_at = max(known) if len(known) == len(ends) else None
 
     def concerns(self, event: Event, journey: Journey) -> bool:
         if event.person is not journey.person or event.occurred_at < journey.enrolled_at:
@@ -544,13 +562,22 @@ class Interpreter:
                     and journey.is_live
                     and journey.paused_at
                 ):
-                    length = now - journey.paused_at
-                    journey.due_at += length
-                    journey.slot_at += length
-                    journey.paused_at = None
-                    for pause in self.pauses:
-                        if pause[0] is journey and pause[2] is None:
-                            pause[2] = now
+                    self.end_pause(journey, journey.paused_at, now)
+
+    def resume_by_itself(self, now: datetime) -> None:
+        """R6: at its moment, whenever the tick comes."""
+        for journey in self.journeys:
+            is_over = journey.resumes_at is not None and journey.resumes_at <= now
+            if is_over and journey.paused_at and journey.is_live and not journey.end:
+                self.end_pause(journey, journey.paused_at, journey.resumes_at or now)
+
+    def end_pause(self, journey: Journey, paused_at: datetime, at: datetime) -> None:
+        journey.due_at += at - paused_at
+        journey.slot_at += at - paused_at
+        journey.paused_at = journey.resumes_at = None
+        for pause in self.pauses:
+            if pause[0] is journey and pause[2] is None:
+                pause[2] = at
 
     # Enrolment (R12, R18) ---------------------------------------------------------------------------
 

@@ -105,7 +105,7 @@ class Sequence:
     per_day: int | None = None
     per_lead: int = 60
     calendar: Calendar = Calendar()
-    react: tuple[tuple[str, str], ...] = ()
+    react: tuple[tuple[str, str], ...] = ()  # stop | pause | continue | pause for so many minutes
 
 
 @dataclass(frozen=True)
@@ -266,10 +266,15 @@ def sequence_file(sequence: Sequence) -> dict[str, Any]:
     if sequence.calendar.holidays:
         file["calendar"]["holidays"] = list(sequence.calendar.holidays)
     if sequence.react:
-        file["react"] = dict(sequence.react)
+        file["react"] = {kind: reaction_file(action) for kind, action in sequence.react}
     if sequence.goal:
         file["goal"] = {"name": sequence.goal}
     return file
+
+
+def reaction_file(action: str) -> Any:
+    word, _, minutes = action.partition(" for ")
+    return {"do": word, "resume_after": f"{minutes}m"} if minutes else word
 
 
 def step_file(step: Step) -> dict[str, Any]:

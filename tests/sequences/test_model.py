@@ -90,7 +90,16 @@ def test_a_delay_may_count_from_enrolment() -> None:
         pytest.param({"calendar": {"hours": "09:61-10:00"}}, "calendar.hours", "HH", id="minute"),
         pytest.param({"calendar": {"hours": "24:00-25:00"}}, "calendar.hours", "HH", id="hour"),
         pytest.param({"calendar": {"hours": []}}, "calendar.hours", "HH", id="no hours"),
-        pytest.param({"react": {"replied": "halt"}}, "react.replied", "stop or pause", id="react"),
+        pytest.param({"react": {"replied": "halt"}}, "react.replied", "stop, pause", id="react"),
+        pytest.param(
+            {"react": {"replied": {"do": "halt"}}}, "react.replied.do", "stop or", id="do"
+        ),
+        pytest.param(
+            {"react": {"replied": {"do": "stop", "resume_after": "3d"}}},
+            "react.replied",
+            "nothing to resume after stop",
+            id="resume",
+        ),
         pytest.param({"react": {"foo": "stop"}}, "react.foo", "converted or", id="reaction"),
         pytest.param({"goal": {}}, "goal.name", "add `name:`", id="missing"),
         pytest.param({"goal": "sale"}, "goal", "`key: value`", id="text for a map"),
