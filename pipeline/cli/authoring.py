@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from pipeline.cli.app import app
 from pipeline.cli.terminal import AsJson, current_settings, print_json, say, table
-from pipeline.settings import utc_now
+from pipeline.settings import DripError, utc_now
 
 
 @app.command()
@@ -55,6 +55,50 @@ def check(as_json: AsJson = False) -> None:
         say(f"{folder}: {len(errors)} errors, {count_warnings} warnings")
     if errors:
         raise typer.Exit(1)
+
+
+@app.command()
+def new(
+    name: Annotated[str | None, typer.Argument(help="Id of the new sequence.")] = None,
+    template: Annotated[str | None, typer.Option("--from", help="A shipped template.")] = None,
+    is_list: Annotated[bool, typer.Option("--list", help="List the templates.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a new sequence, a draft, from a template."""
+    from pipeline.engine.copying import start_from, templates
+
+    if is_list:
+        found = templates()
+        if as_json:
+            print_json(found)
+        else:
+            table("Templates", list(found[0]), [list(one.values()) for one in found])
+        return
+    if name is None or template is None:
+        names = ", ".join(one["name"] for one in templates())
+        raise DripError(f"Write `drip new NAME --from TEMPLATE`. Templates: {names}.")
+    _show_made(start_from(current_settings(), name, template), as_json)
+
+
+@app.command()
+def duplicate(old: str, new: str, as_json: AsJson = False) -> None:
+    """Copy a sequence as a draft: comments stay, texts are shared, experiments get new ids."""
+    from pipeline.engine.copying import duplicate as copy
+
+    _show_made(copy(current_settings(), old, new), as_json)
+
+
+def _show_made(made: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(made)
+        return
+    for path in made["created"]:
+        say(f"  created {escape(path)}")
+    for old, new in made.get("experiments", {}).items():
+        say(f"  experiment {escape(old)} is {escape(new)} here: an id is used once, for ever")
+    for problem in made["problems"]:
+        say(f"[yellow]to mend[/] {escape(problem)}")
+    say("It is a draft: change it, run [bold]drip check[/], then write `status: active`.")
 
 
 @app.command()

@@ -71,7 +71,7 @@ __all__ = [
 WORKSPACE_FILE = "workspace.yml"
 # Step positions are bits of a bigint; the planner keeps (version, step) in one integer of span 64.
 MOST_STEPS = 60
-_SEQUENCE_ID = re.compile(r"[a-z][a-z0-9_-]{0,59}")
+SEQUENCE_ID = re.compile(r"[a-z][a-z0-9_-]{0,59}")
 
 
 def load_workspace(folder: Path) -> Workspace:
@@ -156,7 +156,7 @@ def _sequence_files(folder: Path) -> tuple[list[YamlFile], list[Problem]]:
     for path in sorted(folder.glob("*.yml")):
         if path.name == WORKSPACE_FILE:
             continue
-        if not _SEQUENCE_ID.fullmatch(path.stem):
+        if not SEQUENCE_ID.fullmatch(path.stem):
             message = "the file name is the sequence's id: use small letters, digits and _"
             problems.append(Problem(path.name, 0, "", message))
         source = read_yaml(path, path.name)
