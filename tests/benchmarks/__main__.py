@@ -27,6 +27,7 @@ def run_rows(
     count: int,
     runs: int,
     say: Callable[[str], None],
+    steady_seconds: float = 120,
     only: Sequence[str] = (),
 ) -> list[Line]:
     """Run the modules in `rows/`, each of which yields its lines.
@@ -36,9 +37,10 @@ def run_rows(
         count: running enrollments of the largest world.
         runs: alternating runs of which the median counts.
         say: gets what goes on, in words.
+        steady_seconds: how long steps fall due one after another.
         only: names of modules; empty = all.
     """
-    bench = Bench(place, count, runs, say)
+    bench = Bench(place, count, runs, say, steady_seconds)
     lines: list[Line] = []
     for path in sorted(ROWS.glob("*.py")):
         if not only or path.stem in only:
@@ -52,6 +54,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--count", type=int, default=FULL, help="running enrollments at most")
     parser.add_argument("--runs", type=int, default=5, help="alternating runs; the median counts")
+    parser.add_argument("--steady", type=float, default=600, help="seconds of steps falling due")
     parser.add_argument("--only", nargs="*", default=(), help="modules of tests/benchmarks/rows")
     parser.add_argument("--out", type=Path, default=Path("data/bench/bench.json"))
     parser.add_argument("--place", type=Path, help="where worlds are made; default: a temp folder")
@@ -65,6 +68,7 @@ def main() -> int:
             count=options.count,
             runs=options.runs,
             say=lambda text: console.print(f"bench: {text}", highlight=False),
+            steady_seconds=options.steady,
             only=options.only,
         )
     show(lines, console)

@@ -22,12 +22,14 @@ class Bench:
         count: running enrollments of the largest world; the smaller ones have 3/10 and 1/10.
         runs: alternating runs of which the median counts.
         say: tells people what goes on.
+        steady_seconds: how long steps fall due one after another where lateness is measured.
     """
 
     place: Path
     count: int
     runs: int
     say: Callable[[str], None]
+    steady_seconds: float = 120
     worlds: dict[int, Path] = field(default_factory=dict)
 
     def world(self, count: int) -> Path:
