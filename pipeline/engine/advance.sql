@@ -13,6 +13,7 @@ where next_ix < 0 and not is_ended;
 create or replace temp table stepping as
 select
     m.*,
+    s.kind,
     s.holidays,
     s.experiment_id,
     s.varies,

@@ -43,6 +43,7 @@ class Order:
 
     send_id: int
     attempt: int
+    channel: str
     sender: str
     step: CompiledStep
     variant: str | None
@@ -146,8 +147,8 @@ class Dispatcher:
             raise DripError(f"Sender {order.sender!r} is gone from workspace.yml. Put it back.")
         return compose_order(
             send_id=order.send_id,
-            step=order.step,
-            variant=order.variant,
+            channel=order.channel,
+            content=words_of(order.step, order.variant)[1],
             recipient=order.recipient,
             sender=sender,
             letterhead=self._letterhead,
@@ -158,19 +159,18 @@ class Dispatcher:
 def compose_order(
     *,
     send_id: int,
-    step: CompiledStep,
-    variant: str | None,
+    channel: str,
+    content: Mapping[str, str],
     recipient: Mapping[str, Any],
     sender: Sender,
     letterhead: Letterhead,
     now: datetime,
 ) -> Message:
-    """Compose a step's message for one recipient, in the words of the arm.
+    """Compose a message for one recipient, on its channel, from the words of the step or the arm.
 
     Raises:
         DripError: this message cannot be sent to this recipient.
     """
-    channel, content = words_of(step, variant)
     context = lead_context(recipient, recipient["attributes"])
     if channel in NOTE_CHANNELS:
         return compose_note(
@@ -233,6 +233,7 @@ def read_orders(rows: list[dict[str, Any]], programme: Programme) -> list[Order]
         Order(
             send_id=row["send_id"],
             attempt=row["attempt"],
+            channel=row["channel"],
             sender=row["sender"],
             step=programme.steps[row["version_id"]][row["step_ix"]],
             variant=row["variant"],

@@ -18,6 +18,8 @@ from pipeline.engine.advance import advance
 from pipeline.engine.assignment import draw_arms
 from pipeline.engine.programme import Programme, case_by_step
 from pipeline.engine.trials import apply_arms, apply_senders
+from pipeline.engine.viability import choose_channels
+from pipeline.engine.waits import settle_waits
 from pipeline.ledger.statements import run_file
 from pipeline.sequences.calendars import Calendar, local_to_utc, open_windows
 from pipeline.sequences.compiled import CompiledStep
@@ -47,11 +49,13 @@ def plan(
     while True:
         run_file(con, _HERE / "plan.sql", now=now)
         controls, total = con.execute(
-            "select count(*) filter (where kind in ('branch', 'end')), count(*) from due"
+            "select count(*) filter (where channel is null), count(*) from due"
         ).fetchall()[0]
         if total == 0:
             return totals
         apply_arms(con, programme.varied)
+        if controls and settle_waits(con, programme.steps, salt):
+            continue
         if controls:
             run_file(
                 con,
@@ -71,6 +75,7 @@ def plan(
 def _plan_messages(
     con: duckdb.DuckDBPyConnection, programme: Programme, salt: str, now: datetime
 ) -> dict[str, int]:
+    choose_channels(con, programme.steps)
     _create_windows(con, programme, now)
     run_file(
         con, _HERE / "plan_messages.sql", expressions={"step_when": _step_conditions(programme)}
@@ -136,7 +141,7 @@ def _create_windows(con: duckdb.DuckDBPyConnection, programme: Programme, now: d
     """Create `open_window` (windows of each calendar and zone) and `zone_now` (what is next)."""
     pairs = con.execute(
         "select window_id, sequence_id, zone, min(slot_at) from due "
-        "where kind not in ('branch', 'end') group by all"
+        "where channel is not null group by all"
     ).fetchall()
     rows = []
     for window_id, sequence_id, zone, first in pairs:
@@ -173,7 +178,7 @@ def _create_windows(con: duckdb.DuckDBPyConnection, programme: Programme, now: d
                 $never
             ) as next_day_opens_at,
             any_value(y.local_on) as local_on
-        from (select distinct window_id, zone from due where kind not in ('branch', 'end')) as d
+        from (select distinct window_id, zone from due where channel is not null) as d
         inner join day_frame as y on d.zone = y.zone
         left join open_window as w on d.window_id = w.window_id and d.zone = w.zone
         group by d.window_id, d.zone

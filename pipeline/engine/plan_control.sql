@@ -1,4 +1,4 @@
--- Branches and ends take no time (R1): they are settled as soon as they are due, again and again until none is left.
+-- Branches, waits and ends take no time of their own (R1): they are settled as soon as they are due, again and again until none is left.
 -- Where their own condition does not hold, the flow goes on behind them (R5).
 
 create or replace temp table moving as
@@ -20,13 +20,14 @@ select
     due.due_at as settled_at,
     case
         when not (/*step_when*/ true) then due.following_ix
+        when due.kind = 'wait' then due.following_ix
         when due.kind = 'branch' then /*branch_target*/ null
         else -1
     end as next_ix,
     case when due.kind = 'end' then 'completed' end as end_status,
     case when due.kind = 'end' and (/*step_when*/ true) then due.end_status end as end_reason
 from due
-where due.kind in ('branch', 'end');
+where due.channel is null;
 
 delete from live
 using moving as m

@@ -20,7 +20,7 @@ from due
 asof left join open_window as w
     on due.window_id = w.window_id and due.zone = w.zone and due.slot_at < w.close_at
 left join zone_now as z on due.window_id = z.window_id and due.zone = z.zone
-where due.kind not in ('branch', 'end');
+where due.channel is not null;
 
 create or replace temp table drawing as
 select

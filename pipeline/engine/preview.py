@@ -9,11 +9,12 @@ from typing import Any
 
 from pipeline.engine.dispatch import compose_order, read_recipient
 from pipeline.engine.story import find_lead
+from pipeline.engine.viability import channel_for
 from pipeline.ledger.store import open_ledger
 from pipeline.messages.compose import Letterhead
 from pipeline.messages.preview import preview_message, write_preview
 from pipeline.sequences.compile import load_sequences, load_workspace
-from pipeline.sequences.compiled import CompiledSequence, CompiledStep
+from pipeline.sequences.compiled import CompiledSequence, CompiledStep, words_of
 from pipeline.sequences.outline import in_force, outline
 from pipeline.settings import DripError, Settings, load_keys
 
@@ -57,12 +58,13 @@ def preview_step(
         with open_ledger(settings.home, read_only=True) as con:
             recipient = read_recipient(con, find_lead(con, lead))
     keys = load_keys(settings.home)
+    channel, sender = channel_for(step, recipient, variant)
     message = compose_order(
         send_id=0,
-        step=step,
-        variant=variant,
+        channel=channel,
+        content=words_of(step, variant)[1],
         recipient=recipient,
-        sender=workspace.senders[step.sender or ""],
+        sender=workspace.senders[sender],
         letterhead=Letterhead(
             workspace.base_url, workspace.address, keys.token_key, is_tracked=False
         ),

@@ -13,6 +13,7 @@ from functools import cached_property
 import duckdb
 import polars as pl
 
+from pipeline.engine.waits import create_waits
 from pipeline.ledger.statements import fetch_value
 from pipeline.sequences.compiled import CompiledSequence, CompiledStep, Variant, compile_from_json
 from pipeline.sequences.model import REACTIONS, Workspace
@@ -178,7 +179,7 @@ def window_id(version_id: int, step: CompiledStep, variant: Variant) -> str:
 def first_contact_ix(steps: Sequence[CompiledStep]) -> int:
     """Return the step that every lead is contacted by first; -1 when a branch comes before."""
     for step in steps:
-        if step.kind == "branch":
+        if step.kind in ("branch", "wait_for"):
             return -1
         if step.channel:
             return step.ix
@@ -234,6 +235,7 @@ def _create_relations(con: duckdb.DuckDBPyConnection, programme: Programme) -> N
         ("reaction", reaction_rows, _REACTION_SCHEMA),
     ):
         con.register(name, pl.DataFrame(rows, schema=schema, orient="row"))
+    create_waits(con, programme.steps)
     con.execute(
         """
         create or replace temp table winner as

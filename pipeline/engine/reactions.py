@@ -9,6 +9,7 @@ from pathlib import Path
 
 import duckdb
 
+from pipeline.engine.waits import wake_waits
 from pipeline.ledger.statements import fetch_value, run_file
 
 _SQL = Path(__file__).with_name("reactions.sql")
@@ -30,4 +31,5 @@ def apply_reactions(con: duckdb.DuckDBPyConnection, now: datetime) -> int:
     ):
         return 0
     run_file(con, _SQL, judged_before=now - JUDGED_AFTER, now=now)
+    wake_waits(con)
     return int(fetch_value(con, "select count(*) from stopping"))

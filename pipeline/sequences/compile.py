@@ -6,7 +6,7 @@ Belongs here: the workspace, one file's meaning, rules across files. Does not: s
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from pipeline.sequences.compiled import (
 )
 from pipeline.sequences.conditions import ConditionError, Scope, compile_condition
 from pipeline.sequences.experiments import (
+    BEST_ORDER,
     CONTENT_FIELDS,
     OPTIONAL_FIELDS,
     TEXT_FIELDS,
@@ -48,6 +49,7 @@ from pipeline.sequences.templates import (
     put_in_snippets,
     read_text,
 )
+from pipeline.sequences.waits import build_wait, check_wait
 from pipeline.sequences.yaml_file import KeyPath, YamlFile, read_yaml
 
 __all__ = [
@@ -253,6 +255,7 @@ class _Compiler:
         self.problems: list[Problem] = []
         self.nodes: list[_Node] = []
         self.attributes = frozenset(workspace.attributes)
+        self.goal_name: str | None = None
 
     def compile(self, file: SequenceFile) -> CompiledSequence:
         top, _ = _lay_out(file.steps, ("steps",), {}, self.nodes)
@@ -269,6 +272,7 @@ class _Compiler:
                 "overlap is between sequences of one campaign: write `campaign:`, or remove it"
             )
             self._refuse(("overlap",), message)
+        self.goal_name = goal_name
         steps = tuple(self._step(node) for node in self.nodes)
         self._check_contacts(steps, file)
         within = file.goal.within if file.goal else None
@@ -372,14 +376,14 @@ class _Compiler:
 
     def _step(self, node: _Node) -> CompiledStep:
         step = node.step
-        kinds = [name for name in ("channel", "branch", "end") if getattr(step, name)]
+        kinds = [name for name in _KINDS if getattr(step, name) is not None]
         if len(kinds) != 1:
-            what = "a step has exactly one of channel, branch and end"
+            what = f"a step has exactly one of {', '.join(_KINDS[:-1])} and {_KINDS[-1]}"
             self._refuse(node.path, f"{what}: write `channel: email`, or split the step")
         compiled = CompiledStep(
             ix=node.ix,
             step_id=step.id,
-            kind="end" if step.end else "branch" if step.branch else step.channel or "email",
+            kind=step.channel or kinds[0] if kinds else "end",  # type: ignore[arg-type]
             delay=step.after or Delay(),
             when_sql=self._condition((*node.path, "when"), step.when, self._scope(node)),
             next_ix=FINISHED if step.end and step.when is None else node.next_ix,
@@ -387,7 +391,24 @@ class _Compiler:
         )
         if step.branch:
             return replace(compiled, cases=self._cases(node))
+        if step.wait or step.wait_for:
+            return self._wait(node, compiled)
         return self._message(node, compiled) if step.channel else self._no_message(node, compiled)
+
+    def _wait(self, node: _Node, compiled: CompiledStep) -> CompiledStep:
+        """A wait is settled at its due time; waiting for an event at the time-out at the latest."""
+        self._no_message(node, compiled)
+        for name in ("after", "when"):
+            if getattr(node.step, name) is not None:
+                how = "put it into a branch" if name == "when" else "write one time"
+                self._refuse((*node.path, name), f"{compiled.kind} steps have no {name}: {how}")
+        if node.step.wait_for is None:
+            return replace(compiled, delay=node.step.wait or Delay())
+        scope = self._scope(node)
+        for finding in check_wait(node.step.wait_for, scope, self.workspace, self.goal_name):
+            self._refuse((*node.path, "wait_for", *finding.path), finding.message)
+        wait_for = build_wait(node.step.wait_for, scope, self.goal_name)
+        return replace(compiled, delay=node.step.wait_for.timeout, wait_for=wait_for)
 
     def _no_message(self, node: _Node, compiled: CompiledStep) -> CompiledStep:
         for name in _MESSAGE_FIELDS:
@@ -416,10 +437,12 @@ class _Compiler:
         content = self._content(node.path, channel, self._texts(node, channel))
         if step.assignee is not None:
             content["assignee"] = step.assignee
+        options = self._options(node) if channel == "best" else ()
         return replace(
             compiled,
             channel=channel,
-            sender=self._sender(node, channel),
+            sender=None if channel == "best" else self._sender(node, channel),
+            options=options,
             content=content,
             retry=Retry(step.retry.attempts, step.retry.backoff, step.retry.then)
             if step.retry
@@ -443,12 +466,32 @@ class _Compiler:
             self._refuse(path, f"{what}.{suggest(name, known)}")
         return name
 
+    def _options(self, node: _Node) -> tuple[tuple[str, str], ...]:
+        """The channels of `best` that the step has texts for, each with its default sender."""
+        if node.step.sender is not None:
+            message = "best writes by the default sender of each channel: remove it, and write"
+            self._refuse((*node.path, "sender"), f"{message} `default_senders:` in workspace.yml")
+        options = []
+        for channel in _written(node.step):
+            name = self.workspace.default_sender(channel)
+            if name is None:
+                how = f"add one to `default_senders:` of workspace.yml, such as {channel}: <name>"
+                self._refuse((*node.path, "channel"), f"no {channel} sender: {how}")
+            options.append((channel, name or ""))
+        if len(options) < _FEWEST_OPTIONS:
+            message = "best chooses between channels: write the texts of two at least, of subject"
+            self._refuse((*node.path, "channel"), f"{message} and body, text (sms), script (call)")
+        return tuple(options)
+
     def _texts(self, node: _Node, channel: str) -> dict[str, str]:
         """Give the step's own texts, and refuse what the channel lacks or does not have."""
         step, wanted = node.step, CONTENT_FIELDS[channel]
+        needed: Collection[str] = set(wanted) - set(OPTIONAL_FIELDS)
+        if channel == "best":
+            needed = {name for option in _written(step) for name in CONTENT_FIELDS[option]}
         for name in TEXT_FIELDS:
             value = getattr(step, name)
-            if name in wanted and not (value and value.strip()) and name not in OPTIONAL_FIELDS:
+            if name in needed and not (value and value.strip()):
                 self._refuse((*node.path, name), f"{channel} step without {name}: {_HOW[name]}")
             elif name not in wanted and value is not None:
                 how = " and ".join(wanted)
@@ -516,6 +559,17 @@ class _Compiler:
         return with_delays(build_experiment(node.step, test, self.workspace, contents), delay)
 
 
+def _written(step: StepFile) -> list[str]:
+    """List the channels of `best` for which the step says something."""
+    return [
+        channel
+        for channel in BEST_ORDER
+        if any(getattr(step, name) for name in CONTENT_FIELDS[channel])
+    ]
+
+
+_KINDS = ("channel", "wait", "wait_for", "branch", "end")
+_FEWEST_OPTIONS = 2
 _MESSAGE_FIELDS = ("sender", *TEXT_FIELDS, "assignee", "retry", "late", "experiment")
 # Steps that become work for a colleague.
 _FOR_SOMEBODY = ("task", "linkedin")

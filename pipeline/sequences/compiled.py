@@ -43,6 +43,24 @@ class Late:
 
 
 @dataclass(frozen=True)
+class WaitFor:
+    """What a step waits for, until its time-out, which is the step's delay (R1).
+
+    Attributes:
+        event: Event kind; `opened` is fulfilled by a click as well.
+        name: Goal of a conversion, name of a custom event.
+        step_ix: Of a message whose event it must be; None = any, and what is known of the lead.
+        url_like: Pattern of a click's url for `like … escape '!'`.
+    """
+
+    event: str
+    name: str | None = None
+    step_ix: int | None = None
+    url_like: str | None = None
+    on_timeout: Literal["continue", "exit"] = "continue"
+
+
+@dataclass(frozen=True)
 class Limits:
     """Caps of a sequence: contacts per workspace day, and per enrollment."""
 
@@ -101,6 +119,10 @@ class Experiment:
     variants: tuple[Variant, ...]
 
 
+Message = Literal["email", "sms", "call", "whatsapp", "task", "linkedin", "best"]
+Kind = Message | Literal["wait", "wait_for", "branch", "end"]
+
+
 @dataclass(frozen=True)
 class CompiledStep:
     """One node of the flattened sequence.
@@ -112,15 +134,19 @@ class CompiledStep:
         content: Template sources: `subject` and `body_text` (Markdown, snippets put in) for email,
             `text` for sms, whatsapp and linkedin, `script` for a call, `title` and `note` for a
             task; and the `assignee` of work for somebody.
+        options: Of channel best: channels with their senders, the first that can reach a lead is
+            taken.
     """
 
     ix: int
     step_id: str
-    kind: Literal["email", "sms", "call", "whatsapp", "task", "linkedin", "branch", "end"]
+    kind: Kind
     delay: Delay = Delay()
     when_sql: str | None = None
     next_ix: int = FINISHED
     cases: tuple[tuple[str | None, int], ...] = ()
+    wait_for: WaitFor | None = None
+    options: tuple[tuple[str, str], ...] = ()
     end_status: str | None = None
     channel: str | None = None
     sender: str | None = None
@@ -212,6 +238,8 @@ def _read_step(data: dict[str, Any]) -> CompiledStep:
         | {
             "delay": Delay(**data["delay"]),
             "cases": tuple((when_sql, target_ix) for when_sql, target_ix in data["cases"]),
+            "wait_for": WaitFor(**data["wait_for"]) if data.get("wait_for") else None,
+            "options": tuple((channel, sender) for channel, sender in data.get("options", ())),
             "retry": Retry(**data["retry"]),
             "late": Late(**data["late"]),
             "experiment": data["experiment"] and _read_experiment(data["experiment"]),

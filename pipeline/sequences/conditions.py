@@ -456,8 +456,16 @@ def _moment(term: _Term) -> exp.Expr:
 def _read_url(node: exp.Anonymous, pattern: str) -> str:
     if "%" in (pattern[:1], pattern[-1:]) or not pattern:
         raise _refuse(node, "write * for any part of a url: clicked('step', '*pricing*')")
-    escaped = re.sub(r"([!%_])", _ESCAPE + r"\1", pattern)
-    return escaped.replace("*", "%")
+    return url_like(pattern)
+
+
+def url_like(pattern: str) -> str:
+    """Turn a pattern with * into one for `like … escape '!'`.
+
+    >>> url_like("*100%*")
+    '%100!%%'
+    """
+    return re.sub(r"([!%_])", _ESCAPE + r"\1", pattern).replace("*", "%")
 
 
 def _clicked_url(ix: int, like: str) -> exp.Expr:

@@ -18,8 +18,12 @@ CONTENT_FIELDS: dict[str, tuple[str, ...]] = {
     "whatsapp": ("text",),
     "task": ("title", "note"),
     "linkedin": ("text",),
+    "best": ("subject", "body", "text", "script"),
 }
 """The texts of each channel, in the order in which people are asked for them."""
+
+BEST_ORDER = ("email", "sms", "call")
+"""Channels of `best`, the first that can reach a lead is taken (requirements.md 62)."""
 
 TEXT_FIELDS = ("subject", "body", "text", "script", "title", "note")
 """Every text that a step or a variant may have on some channel."""
@@ -133,6 +137,9 @@ def _changes(step: StepFile, variant: VariantFile) -> Iterator[Varies]:
 
 def _check_words(step: StepFile, variant: VariantFile, workspace: Workspace) -> Iterator[Finding]:
     channel = variant.channel or step.channel or ""
+    if variant.channel == "best":
+        yield Finding(("channel",), "a variant has one channel: write email, sms or call")
+        return
     allowed, given = CONTENT_FIELDS.get(channel, ()), _overrides(variant)
     for name in sorted(set(given) - set(allowed)):
         message = f"{channel} steps have no {name}: write {' or '.join(allowed)}"

@@ -20,6 +20,7 @@ from pipeline.sequences.compiled import Delay
 from pipeline.sequences.durations import parse_delay, parse_seconds
 from pipeline.sequences.presets import with_preset
 from pipeline.sequences.problems import Problem
+from pipeline.sequences.vocabulary import EventKind
 from pipeline.sequences.yaml_file import KeyPath, YamlFile
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -29,8 +30,6 @@ NOT_YET = {
     "event": "enrolment by an event is not supported yet: write a condition in `enroll.when`",
     "guardrails": "guardrails are not supported yet: remove the line and watch the review",
     "starts_at": "a start date is not supported yet: write status: paused until then",
-    "wait_for": "waiting for an event is not supported yet: write a step with `after: 2d` and "
-    "`when: clicked('step')`, or a branch",
     "webhook": "webhook steps are not supported yet: remove the step",
     "providers": "providers are not supported yet: write `transports:` of kind maildir or smtp",
     "compliance": "compliance rules are not supported yet: write your postal `address:`",
@@ -210,12 +209,11 @@ Seconds = Annotated[int, BeforeValidator(_read_seconds)]
 Hours = Annotated[tuple[tuple[int, int], ...], BeforeValidator(_read_windows)]
 After = Annotated[Delay, BeforeValidator(_read_delay)]
 ChannelName = Annotated[
-    Literal["email", "sms", "call", "whatsapp", "task", "linkedin"],
+    Literal["email", "sms", "call", "whatsapp", "task", "linkedin", "best"],
     _choice(
-        ("email", "sms", "call", "whatsapp", "task", "linkedin"),
+        ("email", "sms", "call", "whatsapp", "task", "linkedin", "best"),
         webhook=NOT_YET["webhook"],
         form="form steps are not supported yet: use channel: email",
-        best="channel: best is not supported yet: write email or sms, with a branch if needed",
     ),
 ]
 
@@ -406,6 +404,17 @@ class ExperimentFile(_Strict):
     variants: list[VariantFile] = Field(min_length=2, max_length=10)
 
 
+class WaitForFile(_Strict):
+    """What a step waits for, and how long at most (R1)."""
+
+    event: Annotated[str, _choice(tuple(EventKind))]
+    name: Word | None = None
+    step: str | None = None
+    url: str | None = None
+    timeout: Annotated[Delay, BeforeValidator(parse_delay)]
+    on_timeout: Annotated[Literal["continue", "exit"], _choice(("continue", "exit"))] = "continue"
+
+
 class CaseFile(_Strict):
     """One way of a branch; without `when` it is the way of all others."""
 
@@ -414,7 +423,7 @@ class CaseFile(_Strict):
 
 
 class StepFile(_Strict):
-    """One step: a message (`channel`), a `branch`, or an `end`."""
+    """One step: a message (`channel`), a `wait`, a `wait_for`, a `branch`, or an `end`."""
 
     id: Name
     after: After | None = None
@@ -431,6 +440,8 @@ class StepFile(_Strict):
     retry: RetryFile | None = None
     late: LateFile | None = None
     experiment: ExperimentFile | None = None
+    wait: After | None = None
+    wait_for: WaitForFile | None = None
     branch: list[CaseFile] | None = Field(default=None, min_length=1)
     end: Annotated[Literal["inactive", "completed"], _choice(("inactive", "completed"))] | None = (
         None

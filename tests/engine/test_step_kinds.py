@@ -1,5 +1,7 @@
 """Every kind of step on its way through the engine: who is asked for, what counts, what leaves."""
 
+from datetime import timedelta
+
 import pytest
 
 MAIL = "  - {id: %s, channel: email, subject: Hi, body: templates/hello.md%s}\n"
@@ -92,3 +94,17 @@ def test_who_left_one_channel_is_still_called_on_another(world):
     world.event("unsubscribed", send_id=1)
     world.tick(hours=1)
     assert outcomes(world)[1:] == [("n", "skipped", "unsubscribed"), ("c", "sent", None)]
+
+
+def test_a_wait_takes_its_time_and_no_window(world):
+    world.sequence("one", step(MAIL, "a") + "  - {id: w, wait: 3d}\n" + step(MAIL, "b"))
+    world.leads(1)
+    world.tick()
+    sent_at = world.now
+    assert world.tick(days=2, hours=23).counts == {}
+    report = world.tick(hours=2)  # the wait is settled at its due time, an hour ago
+    assert report.counts["handed_over"] == 1
+    assert world.rows("select slot_at from sends where step_ix = 2") == [
+        (sent_at + timedelta(days=3),)
+    ]
+    assert outcomes(world) == [("a", "sent", None), ("b", "sent", None)]

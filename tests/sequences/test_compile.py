@@ -239,7 +239,7 @@ def one(step: str) -> str:
             id="branch is no message",
         ),
         pytest.param(
-            one("{id: b, after: 1d}"), "exactly one of channel, branch and end", id="none"
+            one("{id: b, after: 1d}"), "of channel, wait, wait_for, branch and end", id="none"
         ),
         pytest.param(one(f"{{id: b, end: inactive, {MAIL}}}"), "exactly one of", id="two kinds"),
         pytest.param(one("{id: b, end: inactive, text: x}"), "end steps have no text", id="end"),
@@ -254,6 +254,32 @@ def one(step: str) -> str:
             id="otherwise first",
         ),
         pytest.param(one("{id: b, channel: sms}"), "sms step without text", id="no text"),
+        pytest.param(one("{id: b, channel: call, script: x}"), "no sender: add", id="no caller"),
+        pytest.param(
+            one("{id: b, channel: call, text: x}"), "have no text: write script", id="call"
+        ),
+        pytest.param(one("{id: b, channel: task, note: x}"), "task step without title", id="task"),
+        pytest.param(
+            one("{id: b, channel: sms, text: x, assignee: a@b.c}"),
+            "have no assignee",
+            id="assignee",
+        ),
+        pytest.param(
+            one("{id: b, channel: best, text: x}"), "texts of two at least", id="one option"
+        ),
+        pytest.param(
+            one("{id: b, channel: best, text: x, subject: x}"),
+            "best step without body",
+            id="half an option",
+        ),
+        pytest.param(
+            one("{id: b, channel: best, text: x, script: x}"), "no call sender", id="best caller"
+        ),
+        pytest.param(
+            one("{id: b, channel: best, sender: sales, text: x, subject: x, body: templates/a.md}"),
+            "best writes by the default sender",
+            id="best sender",
+        ),
         pytest.param(
             one("{id: b, channel: sms, text: x, subject: y}"), "have no subject", id="sms"
         ),

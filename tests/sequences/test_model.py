@@ -130,10 +130,9 @@ def test_a_mistake_is_told_with_its_field_and_what_to_write(
         pytest.param({"enroll": {"reenter": "auto"}}, "enroll.reenter", id="reenter"),
         pytest.param({"enroll": {"cooldown": "30d"}}, "enroll.cooldown", id="cooldown"),
         pytest.param({"enroll": {"event": {"kind": "x"}}}, "enroll.event", id="event"),
-        pytest.param(step(wait_for={"event": "clicked"}), "steps[0].wait_for", id="wait_for"),
         *(
             pytest.param(step(channel=channel), "steps[0].channel", id=channel)
-            for channel in ("webhook", "form", "best")
+            for channel in ("webhook", "form")
         ),
     ],
 )
