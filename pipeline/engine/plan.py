@@ -16,12 +16,13 @@ import polars as pl
 
 from pipeline.engine.advance import advance
 from pipeline.engine.assignment import draw_arms
+from pipeline.engine.limits import Clock, apply_limits, limits_reach
 from pipeline.engine.programme import Programme, case_by_step
 from pipeline.engine.trials import apply_arms, apply_senders
 from pipeline.engine.viability import choose_channels
 from pipeline.engine.waits import settle_waits
 from pipeline.ledger.statements import run_file
-from pipeline.sequences.calendars import Calendar, local_to_utc, open_windows
+from pipeline.sequences.calendars import Calendar, open_windows
 from pipeline.sequences.compiled import CompiledStep
 
 _HERE = Path(__file__).parent
@@ -82,9 +83,9 @@ def _plan_messages(
     )
     draw_arms(con, salt)
     apply_senders(con, programme.varied)
-    run_file(
-        con, _HERE / "plan_verdicts.sql", day_start=_day_start(programme.workspace.timezone, now)
-    )
+    run_file(con, _HERE / "plan_verdicts.sql")
+    apply_limits(con, programme, now)
+    run_file(con, _HERE / "plan_outcomes.sql")
     run_file(con, _HERE / "plan_write.sql")
     advance(con, salt)
     return dict(con.execute("select outcome, count(*) from verdicts group by outcome").fetchall())
@@ -120,19 +121,13 @@ def _branch_case(step: CompiledStep) -> str:
     return f"case {' '.join(parts)} else {otherwise} end" if parts else str(otherwise)
 
 
-def _day_start(zone: str, now: datetime, days: int = 0) -> datetime:
-    local = now.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
-    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=days)
-    return local_to_utc(midnight, zone)
-
-
 @lru_cache(maxsize=4096)
 def _windows(
-    calendar: Calendar, zone: str, start: datetime, today: datetime
+    calendar: Calendar, zone: str, start: datetime, today: datetime, reach: timedelta
 ) -> Sequence[tuple[datetime, datetime]]:
     found = open_windows(calendar, zone, start, today + _HORIZON)
-    # What opens after a limit of today has passed, two days from here in any zone, must be there.
-    if not found or found[-1][1] <= today + timedelta(days=3):
+    # What opens after a limit of today has passed must be there.
+    if not found or found[-1][1] <= today + reach:
         found = open_windows(calendar, zone, start, today + _FARTHEST)
     return tuple(found)
 
@@ -143,7 +138,7 @@ def _create_windows(con: duckdb.DuckDBPyConnection, programme: Programme, now: d
         "select window_id, sequence_id, zone, min(slot_at) from due "
         "where channel is not null group by all"
     ).fetchall()
-    rows = []
+    rows, reach = [], limits_reach(programme)
     for window_id, sequence_id, zone, first in pairs:
         sequence = programme.sequence(sequence_id)
         calendar = sequence.calendar if sequence else Calendar()
@@ -153,13 +148,14 @@ def _create_windows(con: duckdb.DuckDBPyConnection, programme: Programme, now: d
         start = _whole_day(first) - timedelta(days=1)
         rows += [
             (window_id, zone, open_at, close_at)
-            for open_at, close_at in _windows(calendar, zone, start, _whole_day(now))
+            for open_at, close_at in _windows(calendar, zone, start, _whole_day(now), reach)
             if close_at > first
         ]
     frame = pl.DataFrame(rows, schema=_WINDOW_SCHEMA, orient="row")
     con.register("window_frame", frame)
     con.execute("create or replace temp table open_window as select * from window_frame")
     con.unregister("window_frame")
+    clock = Clock.read(programme.workspace.timezone, now)
     zones = sorted({zone for *_, zone, _ in pairs})
     days = [now.astimezone(ZoneInfo(zone)).date() for zone in zones]
     con.register("day_frame", pl.DataFrame({"zone": zones, "local_on": days}, schema=_DAY_SCHEMA))
@@ -177,6 +173,10 @@ def _create_windows(con: duckdb.DuckDBPyConnection, programme: Programme, now: d
                 min(greatest(w.open_at, $tomorrow)) filter (where w.close_at > $tomorrow),
                 $never
             ) as next_day_opens_at,
+            coalesce(
+                min(greatest(w.open_at, $next_hour)) filter (where w.close_at > $next_hour),
+                $never
+            ) as next_hour_opens_at,
             any_value(y.local_on) as local_on
         from (select distinct window_id, zone from due where channel is not null) as d
         inner join day_frame as y on d.zone = y.zone
@@ -185,7 +185,8 @@ def _create_windows(con: duckdb.DuckDBPyConnection, programme: Programme, now: d
         """,
         {
             "now": now,
-            "tomorrow": _day_start(programme.workspace.timezone, now, days=1),
+            "tomorrow": clock.tomorrow,
+            "next_hour": clock.next_hour,
             "never": _whole_day(now) + _FARTHEST,
         },
     )

@@ -23,7 +23,6 @@ select
     s.sequence_id as window_id,
     false as is_absent,
     s.per_lead,
-    s.per_day,
     l.source as lead_source,
     l.country as lead_country,
     l.timezone as lead_timezone,

@@ -9,9 +9,9 @@ select
 from verdicts as v
 where v.outcome = 'claimed';
 
-insert into sends
+insert into sends by name
 select
-    c.claimed_send_id,
+    c.claimed_send_id as send_id,
     c.enrollment_id,
     c.lead_id,
     c.version_id,
@@ -19,14 +19,30 @@ select
     c.variant,
     c.channel,
     c.sender,
-    c.now_at,
-    greatest(c.true_slot_at, c.slot_at),
+    c.now_at as claimed_at,
+    greatest(c.true_slot_at, c.slot_at) as slot_at,
     c.zone,
     z.local_on,
-    'live'
+    'live' as origin,
+    c.recipient_domain
 from claims as c
 inner join zone_now as z on c.window_id = z.window_id and c.zone = z.zone
 where c.send_id is null;
+
+insert into reclaims by name
+select
+    c.send_id,
+    c.lead_id,
+    c.version_id,
+    c.channel,
+    c.sender,
+    c.now_at as claimed_at,
+    z.local_on,
+    c.recipient_domain,
+    c.attempt
+from claims as c
+inner join zone_now as z on c.window_id = z.window_id and c.zone = z.zone
+where c.send_id is not null and c.status = 'waiting';
 
 -- A retry is the same decision, tried again: it has its row.
 insert into why
@@ -37,11 +53,10 @@ select
     step_ix,
     outcome,
     reason,
-    case when reason = 'window' then verdicts.now_opens_at when reason = 'sequence_cap' then next_day_opens_at end,
+    until_at,
     null,
     null
 from verdicts
-left join zone_now using (window_id, zone)
 where outcome != 'claimed' and status != 'retry'
 union all
 select
@@ -72,7 +87,7 @@ select
     clicked_mask,
     has_replied,
     has_converted,
-    count_sends,
+    case when is_contact and status = 'retry' then count_sends - 1 else count_sends end as count_sends,
     now_at as settled_at,
     case when outcome = 'held_out' then -1 else following_ix end as next_ix,
     'completed' as end_status,
@@ -120,7 +135,7 @@ select
     clicked_mask,
     has_replied,
     has_converted,
-    case when send_id is null and is_contact then count_sends + 1 else count_sends end as count_sends
+    case when is_contact and status = 'waiting' then count_sends + 1 else count_sends end as count_sends
 from claims
 union all by name
 select
@@ -130,7 +145,7 @@ select
     v.step_ix,
     v.status,
     v.due_at,
-    case when v.reason = 'window' then v.now_opens_at else n.next_day_opens_at end as slot_at,
+    v.until_at as slot_at,
     v.anchor_at,
     v.enrolled_at,
     v.zone,
@@ -147,5 +162,4 @@ select
     v.has_converted,
     v.count_sends
 from verdicts as v
-left join zone_now as n on v.window_id = n.window_id and v.zone = n.zone
 where v.outcome = 'postponed';

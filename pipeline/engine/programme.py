@@ -276,7 +276,6 @@ _STEP_SCHEMA = {
     "fallback_zone": pl.String,
     "holidays": pl.String,
     "per_lead": pl.Int64,
-    "per_day": pl.Int64,
 }
 _ARM_SCHEMA = {
     "version_id": pl.Int64,
@@ -336,7 +335,6 @@ def _step_row(
         "fallback_zone": sequence.calendar.fallback_timezone if sequence else "America/New_York",
         "holidays": " ".join(sequence.calendar.holidays) or None if sequence else None,
         "per_lead": sequence.limits.per_lead if sequence else None,
-        "per_day": sequence.limits.per_day if sequence else None,
     }
 
 

@@ -3,7 +3,14 @@
 
 create or replace temp table settled as
 select
-    v.*,
+    v.*
+    replace (
+        -- A claim that is taken back is no contact (R10).
+        case
+            when a.status = 'withdrawn' and s.kind not in ('task', 'linkedin', 'webhook') then v.count_sends - 1
+            else v.count_sends
+        end as count_sends
+    ),
     a.settled_at,
     s.next_ix as following_ix,
     s.retry_then,

@@ -197,7 +197,21 @@ create table sends (
     slot_at timestamptz not null,       -- when it could first have gone: lateness = hand-over − slot_at
     zone varchar not null,              -- zone used
     local_on date not null,             -- calendar day in that zone (R11)
-    origin varchar not null             -- live | import
+    origin varchar not null,            -- live | import
+    recipient_domain varchar            -- lower-case domain of the address at the claim; null for what is no mail, and imports
+);
+
+-- A claim that a pause took back gave its place back; claimed anew it counts here, where limits look, and not in `sends`.
+create table reclaims (
+    send_id bigint not null,            -- sends
+    lead_id bigint not null,
+    version_id bigint not null,
+    channel varchar not null,
+    sender varchar not null,
+    claimed_at timestamptz not null,    -- this claim
+    local_on date not null,             -- calendar day of this claim in the zone of the send (R11)
+    recipient_domain varchar,           -- as in sends, at this claim
+    attempt smallint not null           -- first attempt of this claim
 );
 
 create table send_outcomes (
@@ -310,6 +324,32 @@ select
     coalesce(o.status, 'claimed') as status, o.reason, o.settled_at, o.message_id, coalesce(o.attempts, 0) as attempts
 from sends as s
 left join last_outcome as o using (send_id);
+
+-- One row per contact that counts for limits (R10): claims since a moment, without those that were taken back.
+-- Imports count nowhere, nor do tasks and webhooks. Restricted by time on every side, so that row groups are left out.
+create macro contacts_since(since) as table (
+    with taken_back as (
+        select send_id, max(attempt) as attempt
+        from send_outcomes
+        where status = 'withdrawn' and settled_at >= since
+        group by send_id
+    ),
+
+    claims as (
+        select send_id, lead_id, version_id, channel, sender, claimed_at, local_on, recipient_domain, 1 as attempt
+        from sends
+        where claimed_at >= since and origin = 'live'
+        union all
+        select send_id, lead_id, version_id, channel, sender, claimed_at, local_on, recipient_domain, attempt
+        from reclaims
+        where claimed_at >= since
+    )
+
+    select c.send_id, c.lead_id, c.version_id, c.sender, c.claimed_at, c.local_on, c.recipient_domain
+    from claims as c
+    left join taken_back as t on c.send_id = t.send_id
+    where (t.attempt is null or t.attempt < c.attempt) and c.channel not in ('task', 'linkedin', 'webhook')
+);
 
 -- One row per decision, with what became of it: planned = sent + postponed + skipped + held_out + refused + unknown + in_flight.
 create view why_outcomes as

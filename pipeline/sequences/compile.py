@@ -129,6 +129,10 @@ def _check_workspace(workspace: Workspace, source: YamlFile) -> Iterator[Problem
     for name, transport in workspace.transports.items():
         if transport.kind == "smtp" and not transport.host:
             yield source.problem(("transports", name), "smtp needs a server: add `host:`")
+    for name, sender in workspace.senders.items():
+        if sender.limits.warm_up and sender.limits.per_day is None:
+            message = "warm_up grows until per_day is reached: add `per_day:`"
+            yield source.problem(("senders", name, "limits", "warm_up"), message)
     yield from _check_senders(workspace, source)
 
 
@@ -308,7 +312,14 @@ class _Compiler:
                 for kind, reaction in file.react.items()
                 if reaction.resume_after is not None
             },
-            limits=Limits(file.limits.per_day, file.limits.per_lead),
+            limits=Limits(
+                file.limits.per_day,
+                file.limits.per_lead,
+                file.limits.per_hour,
+                file.limits.lead_per_day,
+                file.limits.lead_per_week,
+                file.limits.contact_gap,
+            ),
             steps=steps,
             content_json=content_json,
         )

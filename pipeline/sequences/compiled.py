@@ -62,10 +62,17 @@ class WaitFor:
 
 @dataclass(frozen=True)
 class Limits:
-    """Caps of a sequence: contacts per workspace day, and per enrollment."""
+    """Caps of a sequence: contacts per workspace day, per enrollment, per workspace hour.
+
+    What is said of a lead here stands in place of what the workspace says; None = as there.
+    """
 
     per_day: int | None = None
     per_lead: int = 5
+    per_hour: int | None = None
+    lead_per_day: int | None = None
+    lead_per_week: int | None = None
+    contact_gap_seconds: int | None = None
 
 
 Varies = Literal["content", "delay", "send_time", "channel", "presence"]

@@ -6,6 +6,7 @@ write. Does not: what needs two fields, the workspace or a template (`compile`).
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import date
 from difflib import get_close_matches
 from email.utils import parseaddr
 from typing import Annotated, Any, Literal, TypeVar
@@ -35,7 +36,6 @@ NOT_YET = {
     "compliance": "compliance rules are not supported yet: write your postal `address:`",
     "rates": "currency rates are not supported yet: use one currency",
     "crm": "CRM rules are not supported yet: remove them",
-    "contact_gap": "a contact gap is not supported yet: use `after:` and `limits.per_lead`",
 }
 """Fields of the design that this version refuses, and what to write instead."""
 
@@ -55,6 +55,8 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]{0,59}")
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,59}")
 _SOURCE = re.compile(r"tracker|api|operator|(webhook|import):[a-z0-9_-]+")
 _WINDOW = re.compile(r"(\d\d):(\d\d)-(\d\d):(\d\d)")
+_DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
+_LONGEST_GAP = 30 * 86400
 _ALL_PERCENT = 100
 _ACTIONS = ("stop", "pause", "continue")
 LAST_MINUTE = 59
@@ -150,6 +152,29 @@ def _read_seconds(value: object) -> int:
     return parse_seconds(value)  # type: ignore[arg-type]  # refuses what is no text
 
 
+def _read_gap(value: object) -> int:
+    seconds = _read_seconds(value)
+    if not 0 < seconds <= _LONGEST_GAP:
+        raise ValueError(f"{value!r} is no gap: write a duration up to 30d, such as 12h")
+    return seconds
+
+
+def _read_date(value: object) -> date:
+    try:
+        return date.fromisoformat(value)  # type: ignore[arg-type]  # refuses what is no text
+    except (TypeError, ValueError):
+        raise ValueError(f"{value!r} is no date: write it like 2026-11-01") from None
+
+
+def _check_domain(value: str) -> str:
+    if value != "*" and not _DOMAIN.fullmatch(value):
+        raise ValueError(
+            f"{value!r} is no domain: write it in small letters, such as gmail.com, "
+            'or "*" for every other domain'
+        )
+    return value
+
+
 def _read_delay(value: object) -> Delay | None:
     how = "write `after: 12h`, or `after: {since: enrollment, delay: 12h}`"
     if isinstance(value, dict):
@@ -207,6 +232,10 @@ Zone = Annotated[str, _check_text(_check_zone)]
 Percent = Annotated[float, BeforeValidator(_read_percent)]
 Seconds = Annotated[int, BeforeValidator(_read_seconds)]
 Hours = Annotated[tuple[tuple[int, int], ...], BeforeValidator(_read_windows)]
+Gap = Annotated[int, BeforeValidator(_read_gap)]
+Date = Annotated[date, BeforeValidator(_read_date)]
+Domain = Annotated[str, _check_text(_check_domain)]
+Cap = Annotated[int, Field(ge=1)]
 After = Annotated[Delay, BeforeValidator(_read_delay)]
 ChannelName = Annotated[
     Literal["email", "sms", "call", "whatsapp", "task", "linkedin", "best"],
@@ -234,6 +263,39 @@ class Transport(_Strict):
     )
 
 
+class WarmUp(_Strict):
+    """A new sender's ramp: on day n at most start × growth^(n−1), until `per_day` is reached.
+
+    `from` is day 1; left out, that is the day of the sender's first send in the ledger.
+    """
+
+    start: int = Field(ge=1)
+    growth: float = Field(ge=1, le=10)
+    from_: Date | None = Field(default=None, alias="from")
+
+
+class SenderLimits(_Strict):
+    """Contacts of one sender per day and hour of `timezone`."""
+
+    per_day: Cap | None = None
+    per_hour: Cap | None = None
+    warm_up: WarmUp | None = None
+
+
+class WorkspaceLimits(_Strict):
+    """Limits that hold across all sequences (R10, R11).
+
+    Of one lead: contacts per day and per 7 days of the lead's calendar, elapsed time between two.
+    Of one recipient domain, `*` for each that is not named: mails per day and hour of `timezone`.
+    """
+
+    lead_per_day: Cap | None = None
+    lead_per_week: Cap | None = None
+    contact_gap: Gap | None = None
+    domain_per_day: dict[Domain, Cap] = {}
+    domain_per_hour: dict[Domain, Cap] = {}
+
+
 class Sender(_Strict):
     """Who writes: an address on one channel, by one transport.
 
@@ -246,6 +308,7 @@ class Sender(_Strict):
     address: Annotated[str, _check_text(_check_address)]
     transport: str = "maildir"
     to: str | None = None
+    limits: SenderLimits = SenderLimits()
 
 
 class Workspace(_Strict):
@@ -261,6 +324,7 @@ class Workspace(_Strict):
     senders: dict[Name, Sender]
     default_senders: dict[ChannelName, str] = {}
     goals: dict[Word, Annotated[str, _check_text(_check_goal_source)]] = {}
+    limits: WorkspaceLimits = WorkspaceLimits()
 
     def default_sender(self, channel: str) -> str | None:
         """Return the sender of steps that name none: the default, else the only one there is."""
@@ -300,10 +364,17 @@ class CalendarFile(_Strict):
 
 
 class LimitsFile(_Strict):
-    """Caps (R10, K23)."""
+    """Caps (R10, K23): contacts per workspace day and hour, and per enrollment for life.
 
-    per_day: int | None = Field(default=None, ge=1)
+    `lead_per_day`, `lead_per_week` and `contact_gap` stand here in place of the workspace's.
+    """
+
+    per_day: Cap | None = None
+    per_hour: Cap | None = None
     per_lead: int = Field(default=5, ge=1, le=60)
+    lead_per_day: Cap | None = None
+    lead_per_week: Cap | None = None
+    contact_gap: Gap | None = None
 
 
 class ReactionFile(_Strict):

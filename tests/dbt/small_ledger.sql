@@ -57,13 +57,13 @@ from enrollments as e
 where e.enrollment_id in (3, 5, 6, 7);
 
 insert into sends values
-(1, 1, 1, 1, 0, 'a', 'email', 'sales', '2026-03-02T15:00:00Z', '2026-03-02T15:00:00Z', 'America/New_York', '2026-03-02', 'live'),
-(2, 1, 1, 1, 1, 'short', 'sms', 'texts', '2026-03-04T15:00:00Z', '2026-03-04T15:00:00Z', 'America/New_York', '2026-03-04', 'live'),
-(3, 2, 2, 1, 0, 'b', 'email', 'sales', '2026-02-02T15:00:00Z', '2026-02-02T15:00:00Z', 'America/New_York', '2026-02-02', 'live'),
-(4, 4, 4, 1, 0, 'a', 'email', 'sales', '2026-03-03T15:00:00Z', '2026-03-03T15:00:00Z', 'America/New_York', '2026-03-03', 'live'),
-(5, 5, 5, 1, 0, 'b', 'email', 'sales', '2026-03-03T15:00:00Z', '2026-03-03T15:00:00Z', 'America/New_York', '2026-03-03', 'live'),
-(6, 6, 6, 1, 0, 'a', 'email', 'sales', '2026-03-30T18:00:00Z', '2026-03-30T18:00:00Z', 'America/New_York', '2026-03-30', 'live'),
-(7, 7, 7, 1, 0, 'a', 'email', 'sales', '2026-03-03T15:00:00Z', '2026-03-03T15:00:00Z', 'America/New_York', '2026-03-03', 'live');
+(1, 1, 1, 1, 0, 'a', 'email', 'sales', '2026-03-02T15:00:00Z', '2026-03-02T15:00:00Z', 'America/New_York', '2026-03-02', 'live', null),
+(2, 1, 1, 1, 1, 'short', 'sms', 'texts', '2026-03-04T15:00:00Z', '2026-03-04T15:00:00Z', 'America/New_York', '2026-03-04', 'live', null),
+(3, 2, 2, 1, 0, 'b', 'email', 'sales', '2026-02-02T15:00:00Z', '2026-02-02T15:00:00Z', 'America/New_York', '2026-02-02', 'live', null),
+(4, 4, 4, 1, 0, 'a', 'email', 'sales', '2026-03-03T15:00:00Z', '2026-03-03T15:00:00Z', 'America/New_York', '2026-03-03', 'live', null),
+(5, 5, 5, 1, 0, 'b', 'email', 'sales', '2026-03-03T15:00:00Z', '2026-03-03T15:00:00Z', 'America/New_York', '2026-03-03', 'live', null),
+(6, 6, 6, 1, 0, 'a', 'email', 'sales', '2026-03-30T18:00:00Z', '2026-03-30T18:00:00Z', 'America/New_York', '2026-03-30', 'live', null),
+(7, 7, 7, 1, 0, 'a', 'email', 'sales', '2026-03-03T15:00:00Z', '2026-03-03T15:00:00Z', 'America/New_York', '2026-03-03', 'live', null);
 
 insert into send_outcomes values
 (1, '2026-03-02T15:00:10Z', 'retry', '451 later', 1, null, '2026-03-02T15:00:30Z'),

@@ -76,7 +76,7 @@ class Workspace:
         before = NOW - timedelta(minutes=1)
         self.con.execute(
             "insert into sends "
-            "values (?, ?, ?, 1, 2, null, ?, 's', ?, ?, 'UTC', '2026-11-02', 'live')",
+            "values (?, ?, ?, 1, 2, null, ?, 's', ?, ?, 'UTC', '2026-11-02', 'live', null)",
             [send_id, send_id * 10, lead_id, channel, before, before],
         )
         self.con.execute(

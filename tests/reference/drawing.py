@@ -1,7 +1,7 @@
 """How Hypothesis draws worlds: small ones, in every feature, with a bias for what goes wrong."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hypothesis import strategies as st
@@ -20,7 +20,9 @@ from tests.reference.worlds import (
     Delay,
     Edit,
     Happening,
+    House,
     Lead,
+    Mailbox,
     Sequence,
     Step,
     Test,
@@ -84,6 +86,9 @@ HOLIDAYS = [
 ]
 GAPS = [0, 1, 30, 90, 240, 720, 720, 720, 1440, 1440, 1500, 2880, 10080]
 AGENTS = [READER, PROXY, READER, *SCANNERS, None]
+
+
+DOMAINS = ["mail", "mail", "post"]
 
 
 def one_in(draw: Draw, number: int) -> bool:
@@ -182,7 +187,9 @@ class StepMaker:
         late, late_then = 1440, "skip"
         if one_in(draw, 2):
             late, late_then = pick(draw, [240, 5, 4320]), pick(draw, ["send", "send", "skip"])
-        return Step(name, kind, after, when, attempts, backoff, then, late, late_then, test)
+        world = self.name.partition("-")[0]
+        sender = f"{world}-{kind}" if one_in(draw, 2) else None
+        return Step(name, kind, after, when, attempts, backoff, then, late, late_then, test, sender)
 
     def test(self, name: str, kind: str, after: Delay | None) -> Test:
         draw = self.draw
@@ -246,8 +253,47 @@ def draw_sequence(draw: Draw, name: str, sources: list[str]) -> Sequence:
         holdout_percent=pick(draw, [0, 0, 0, 20, 50]),
         max_leads=pick(draw, [None, None, None, None, None, 1, 3]),
         per_day=pick(draw, [None, None, None, 1, 2, 4]),
+        per_hour=pick(draw, [None, None, None, None, 1, 3]),
+        lead_per_day=pick(draw, [None, None, None, None, None, None, 1, 2]),
+        contact_gap=pick(draw, [None, None, None, None, None, None, 60, 1500]),
         calendar=draw_calendar(draw),
         react=tuple((kind, action) for kind, action in react if action),
+    )
+
+
+def draw_house(draw: Draw, count_worlds: int) -> House:
+    """Limits that hold in every world; each has domains of its own."""
+    house = House()
+    if one_in(draw, 3):
+        house = House(
+            lead_per_day=pick(draw, [None, 1, 1, 2]),
+            lead_per_week=pick(draw, [None, None, 2, 3]),
+            contact_gap=pick(draw, [None, None, 60, 720, 2880]),
+        )
+    if one_in(draw, 2):
+        days, hours = {}, {}
+        for number in range(count_worlds):
+            days[f"mail.w{number}.example"] = draw(st.integers(1, 5))
+            hours[f"post.w{number}.example"] = draw(st.integers(1, 3))
+        if one_in(draw, 2):
+            days["*"] = hours["*"] = 3
+        per_day, per_hour = tuple(days.items()), tuple(hours.items())
+        house = House(house.lead_per_day, house.lead_per_week, house.contact_gap, per_day, per_hour)
+    return house
+
+
+def draw_mailbox(draw: Draw, world: str, channel: str, start: datetime) -> Mailbox:
+    ramp = pick(draw, [None, None, 1, 2])
+    per_day = pick(draw, [5, 20] if ramp else [None, 2, 5])
+    first_on = start.date() + timedelta(days=draw(st.integers(-3, 4)))
+    return Mailbox(
+        f"{world}-{channel}",
+        channel,
+        per_day,
+        pick(draw, [None, None, 1, 3]),
+        ramp,
+        pick(draw, [100, 150, 200]),
+        first_on.isoformat() if one_in(draw, 3) else None,
     )
 
 
@@ -267,6 +313,7 @@ def draw_lead(draw: Draw, name: str, number: int, sources: list[str]) -> Lead:
         zone=pick(draw, [None, *ZONES]),
         plan=pick(draw, ["pro", "free", None]),
         age_hours=pick(draw, [0, 0, 3]),
+        domain=f"{pick(draw, DOMAINS)}.{name.partition('-')[0]}.example",
     )
 
 
@@ -323,7 +370,16 @@ def draw_event(draw: Draw, lead: Lead, arrival: int, when: When) -> list[Happeni
 
 
 @st.composite
-def worlds(draw: Draw, number: int, when: When, most_leads: int, *, has_edit: bool) -> World:
+def worlds(
+    draw: Draw,
+    number: int,
+    when: When,
+    most_leads: int,
+    *,
+    has_edit: bool,
+    house: House,
+    start: datetime,
+) -> World:
     """One world of up to three sequences."""
     beats = when.beats
     name = f"w{number}"
@@ -368,6 +424,8 @@ def worlds(draw: Draw, number: int, when: When, most_leads: int, *, has_edit: bo
             )
         ),
         edits=draw_edits(draw, sequences, when.edits) if has_edit else (),
+        mailboxes=tuple(draw_mailbox(draw, name, channel, start) for channel in ("email", "sms")),
+        house=house,
     )
 
 
@@ -383,7 +441,7 @@ def draw_second_thoughts(draw: Draw, lead: Lead, when: When) -> list[Happening]:
 def draw_change(draw: Draw, lead: Lead, number: int, beat: int) -> Happening:
     options = [("timezone", pick(draw, ZONES)), ("country", "US"), ("plan", "pro")]
     if not lead.has_email:
-        options.append(("email", f"{lead.name}@example.com"))
+        options.append(("email", lead.email))
     if not lead.phone:
         options.append(("phone", f"+1666{number:04d}{int(lead.name.rpartition('l')[2]):03d}"))
     return Happening(beat, "changes", lead.name, fields=(pick(draw, options),))
@@ -400,6 +458,8 @@ def draw_edits(draw: Draw, sequences: tuple[Sequence, ...], beat: int) -> tuple[
         "calendar": new.calendar,
         "react": new.react,
         "per_day": new.per_day,
+        "per_hour": new.per_hour,
+        "lead_per_day": new.lead_per_day,
         "max_leads": new.max_leads,
     }
     if not one_in(draw, 3):
@@ -438,11 +498,12 @@ def universes(draw: Draw, count_worlds: int, count_beats: int, most_leads: int =
     when = When(count_beats, between, edits)
     # Reading all files again is what takes longest.
     has_edit = not one_in(draw, 3)
+    start, house = pick(draw, STARTS), draw_house(draw, count_worlds)
     return Universe(
-        start=pick(draw, STARTS),
+        start=start,
         beats=beats,
         worlds=tuple(
-            draw(worlds(number, when, most_leads, has_edit=has_edit))
+            draw(worlds(number, when, most_leads, has_edit=has_edit, house=house, start=start))
             for number in range(count_worlds)
         ),
     )

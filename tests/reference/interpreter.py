@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -171,6 +172,14 @@ class Person:
     created_at: datetime
 
 
+@dataclass(frozen=True)
+class Contact:
+    """What takes a place of a limit: when, and on which day of the lead's (R11)."""
+
+    at: datetime
+    local_on: date
+
+
 @dataclass
 class Send:
     journey: "Journey"
@@ -183,6 +192,9 @@ class Send:
     zone: str
     local_on: date
     outcomes: list[tuple[Any, ...]] = field(default_factory=list)
+    domain: str | None = None
+    # The claim that counts, if one does (R10): the latest, unless it was taken back.
+    counted: "Contact | None" = None
 
     @property
     def status(self) -> str:
@@ -241,6 +253,15 @@ class Journey:
         assert self.step
         return (self.trial and self.trial.channel) or self.step.kind
 
+    @property
+    def sender(self) -> str:
+        """By whom: the arm's, else the step's own unless it goes by another channel."""
+        if self.send:
+            return self.send.sender
+        assert self.step
+        own = self.step.sender if self.channel == self.step.kind else None
+        return (self.trial and self.trial.sender) or own or SENDERS[self.channel]
+
     def following(self, step: Step) -> Step | None:
         return dict(follow(self.version.steps, None))[step.name]
 
@@ -272,6 +293,26 @@ class Suppression:
     reason: str
     created_at: datetime
     lifted_at: datetime | None = None
+
+
+# A step that may go out as far as we know, with its slot; a limit's reason, and when it frees.
+Survivor = tuple[Journey, Step, datetime]
+Limit = tuple[str, datetime]
+
+
+def full(
+    name: str, taken: list[datetime], per_day: int | None, per_hour: int | None, now: datetime
+) -> Limit | None:
+    """Whether the places of the workspace's day, or of its hour, are taken."""
+    local = wall(now, WORKSPACE_ZONE)
+    midnight = datetime.combine(local.date(), time())
+    today = first_instant(midnight, WORKSPACE_ZONE)
+    if per_day is not None and sum(at >= today for at in taken) >= per_day:
+        return f"{name}_cap", first_instant(midnight + timedelta(days=1), WORKSPACE_ZONE)
+    hour = now - (local - local.replace(minute=0, second=0, microsecond=0))
+    if per_hour is not None and sum(at >= hour for at in taken) >= per_hour:
+        return f"{name}_hour_cap", hour + timedelta(hours=1)
+    return None
 
 
 class Interpreter:
@@ -693,8 +734,12 @@ class Interpreter:
                 for journey, step in messages
                 if (slot := self.check(journey, step, now))
             ]
-            for sequence in {journey.sequence for journey, _, _ in survivors}:
-                self.apply_cap([s for s in survivors if s[0].sequence == sequence], now)
+            for journey, step, slot in self.apply_limits(survivors, now):
+                if journey.is_holdout:
+                    self.note(now, journey, step, "held_out", "holdout")
+                    self.finish(journey, now, "completed", "held_out")
+                else:
+                    self.claim(journey, step, now, slot)
 
     def pass_by(self, journey: Journey, step: Step, now: datetime) -> None:
         """Branches and ends take no time (R1): they are settled at their due time."""
@@ -742,48 +787,138 @@ class Interpreter:
         if not (journey.person.email if journey.channel == "email" else journey.person.phone):
             return "no_address"
         file = self.files.get(journey.sequence)
-        is_new = journey.status == "waiting" and journey.send is None
-        if is_new and file and journey.count_sends >= file.per_lead:
+        if journey.status == "waiting" and file and journey.count_sends >= file.per_lead:
             return "lead_cap"
         return None
 
-    def apply_cap(self, survivors: list[tuple[Journey, Step, datetime]], now: datetime) -> None:
-        """R10: follow-ups first, then due_at, then enrollment_id. Ghosts and retries use nothing."""
-        survivors.sort(
+    # Limits (R10, R11) ------------------------------------------------------------------------------
+
+    def apply_limits(self, survivors: list[Survivor], now: datetime) -> list[Survivor]:
+        """Pass by pass, who finds no place is postponed; the others may go. Retries ask nobody."""
+        retries = [s for s in survivors if s[0].status == "retry"]
+        asking = [s for s in survivors if s[0].status == "waiting"]
+        asking.sort(
             key=lambda s: (
                 s[0].count_sends == 0,
                 s[0].due_at,
                 self.names.enrollments.get((s[0].person.name, s[0].sequence), 0),
             )
         )
-        name = survivors[0][0].sequence
-        file = self.files.get(name)
-        midnight = datetime.combine(wall(now, WORKSPACE_ZONE).date(), time())
-        today = first_instant(midnight, WORKSPACE_ZONE)
-        tomorrow = first_instant(midnight + timedelta(days=1), WORKSPACE_ZONE)
-        used = sum(s.journey.sequence == name and s.claimed_at >= today for s in self.sends)
-        for journey, step, slot in survivors:
-            is_new = journey.status == "waiting" and journey.send is None
-            if is_new and file and file.per_day is not None and used >= file.per_day:
-                opens = first_open(self.window(journey), journey.zone, tomorrow)
-                self.postpone(journey, step, now, "sequence_cap", opens)
-            elif journey.is_holdout:
-                self.note(now, journey, step, "held_out", "holdout")
-                self.finish(journey, now, "completed", "held_out")
-            else:
-                used += is_new
-                self.claim(journey, step, now, slot)
+        for find_limit in (
+            self.lead_limit,
+            self.sequence_limit,
+            self.domain_limit,
+            self.sender_limit,
+        ):
+            going: list[Survivor] = []
+            for journey, step, slot in asking:
+                # Whoever is held out takes no place (R12).
+                ahead = [other for other in going if not other[0].is_holdout]
+                limit = find_limit(journey, step, ahead, now)
+                if limit:
+                    reason, moment = limit
+                    opens = first_open(self.window(journey), journey.zone, moment)
+                    self.postpone(journey, step, now, reason, opens)
+                else:
+                    going.append((journey, step, slot))
+            asking = going
+        return retries + asking
+
+    def contacts(self) -> list[tuple[Send, Contact]]:
+        return [(send, send.counted) for send in self.sends if send.counted]
+
+    def lead_limit(
+        self, journey: Journey, step: Step, ahead: list[Survivor], now: datetime
+    ) -> Limit | None:
+        """A lead's own day and week, and the time since it was contacted last, in any sequence."""
+        house, file = self.world.house, self.files.get(journey.sequence)
+        today = wall(now, journey.zone).date()
+        mine = [c for send, c in self.contacts() if send.journey.person is journey.person]
+        mine += [
+            Contact(now, wall(now, other.zone).date())
+            for other, _, _ in ahead
+            if other.person is journey.person
+        ]
+        per_day = (file.lead_per_day if file else None) or house.lead_per_day
+        gap = (file.contact_gap if file else None) or house.contact_gap
+        found: list[tuple[datetime, str]] = []
+        for reason, most, span in (
+            ("lead_day_cap", per_day, 1),
+            ("lead_week_cap", house.lead_per_week, 7),
+        ):
+            day = today
+            while most and sum(c.local_on > day - timedelta(days=span) for c in mine) >= most:
+                day += timedelta(days=1)
+            if day > today:
+                midnight = datetime.combine(day, time())
+                found.append((first_instant(midnight, journey.zone), reason))
+        if gap and mine:
+            ends = max(c.at for c in mine) + timedelta(minutes=gap)
+            if ends > now:
+                found.append((ends, "contact_gap"))
+        # The one that holds longest; at one instant in this order.
+        return max(((reason, moment) for moment, reason in found), key=lambda f: f[1], default=None)
+
+    def sequence_limit(
+        self, journey: Journey, step: Step, ahead: list[Survivor], now: datetime
+    ) -> Limit | None:
+        file = self.files.get(journey.sequence)
+        if file is None:
+            return None
+        taken = [c.at for send, c in self.contacts() if send.journey.sequence == file.name]
+        taken += [now for other, _, _ in ahead if other.sequence == file.name]
+        return full("sequence", taken, file.per_day, file.per_hour, now)
+
+    def domain_limit(
+        self, journey: Journey, step: Step, ahead: list[Survivor], now: datetime
+    ) -> Limit | None:
+        domain = self.domain(journey)
+        if domain is None:
+            return None
+        days, hours = dict(self.world.house.domain_per_day), dict(self.world.house.domain_per_hour)
+        taken = [c.at for send, c in self.contacts() if send.domain == domain]
+        taken += [now for other, _, _ in ahead if self.domain(other) == domain]
+        per_day = days.get(domain, days.get("*"))
+        return full("domain", taken, per_day, hours.get(domain, hours.get("*")), now)
+
+    def domain(self, journey: Journey) -> str | None:
+        """Where a mail goes; null for what is no mail."""
+        return self.leads[journey.person.name].domain if journey.channel == "email" else None
+
+    def sender_limit(
+        self, journey: Journey, step: Step, ahead: list[Survivor], now: datetime
+    ) -> Limit | None:
+        box = next((box for box in self.world.mailboxes if box.name == journey.sender), None)
+        if box is None:
+            return None
+        per_day = box.per_day
+        if box.start is not None and per_day is not None:
+            today = wall(now, WORKSPACE_ZONE).date()
+            sends = [s.claimed_at for s in self.sends if s.sender == box.name]
+            first = wall(min(sends), WORKSPACE_ZONE).date() if sends else today
+            if box.first_on:
+                first = date.fromisoformat(box.first_on)
+            cap = Fraction(box.start)
+            for _ in range((today - first).days):
+                cap *= Fraction(box.growth, 100)
+            per_day = min(per_day, int(cap))
+        taken = [c.at for send, c in self.contacts() if send.sender == box.name]
+        taken += [now for other, _, _ in ahead if other.sender == box.name]
+        return full("sender", taken, per_day, box.per_hour, now)
 
     def claim(self, journey: Journey, step: Step, now: datetime, slot: datetime) -> None:
+        is_new = journey.status == "waiting"
         journey.attempts += 1
         journey.slot_at = max(slot, journey.slot_at)
         if journey.send is None:
             variant = journey.arm if step.test else None
             local_on = wall(now, journey.zone).date()
-            sender = (journey.trial and journey.trial.sender) or SENDERS[journey.channel]
-            whom = (journey, step, variant, journey.channel, sender)
+            whom = (journey, step, variant, journey.channel, journey.sender)
             journey.send = Send(*whom, now, journey.slot_at, journey.zone, local_on)
             self.sends.append(journey.send)
+        if is_new:
+            journey.send.counted = Contact(now, wall(now, journey.zone).date())
+            journey.send.domain = self.domain(journey)
             journey.count_sends += 1
         if step.test and step.test.varies == "content":
             journey.arm = None
@@ -898,6 +1033,10 @@ class Interpreter:
         next_attempt_at: datetime | None = None,
     ) -> None:
         assert journey.send
+        if status == "withdrawn":
+            # The claim is taken back, its place free again (R10).
+            journey.send.counted = None
+            journey.count_sends -= 1
         journey.send.outcomes.append((at, status, reason, journey.attempts, next_attempt_at))
 
     # What can be compared ---------------------------------------------------------------------------

@@ -138,7 +138,7 @@ class Stage:
     def __init__(self, empty_home: Path, room: Path, universe: Universe) -> None:
         self.home, self.folder, self.universe = room / "home", room / "sequences", universe
         shutil.copytree(empty_home, self.home)
-        write_workspace(self.folder)
+        write_workspace(self.folder, universe.worlds)
         for world in universe.worlds:
             for sequence in world.sequences:
                 write_sequence(self.folder, sequence)

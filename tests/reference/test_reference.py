@@ -66,7 +66,10 @@ def test_engine_and_interpreter_agree_on_two_thousand_lead_histories(playground:
 def unseen(seen: Counter[str]) -> set[str]:
     """What must have happened somewhere, or the agreement says little."""
     return {
-        "claimed", "postponed window", "postponed sequence_cap", "skipped condition", "skipped late",
+        "claimed", "postponed window", "postponed sequence_cap", "postponed sequence_hour_cap",
+        "postponed domain_cap", "postponed domain_hour_cap", "postponed sender_cap",
+        "postponed sender_hour_cap", "postponed lead_day_cap", "postponed lead_week_cap",
+        "postponed contact_gap", "skipped condition", "skipped late",
         "skipped unsubscribed", "skipped complained", "skipped bounced", "skipped no_address",
         "held_out holdout", "handed_over", "retry", "refused", "unknown", "withdrawn ended",
         "withdrawn paused", "withdrawn unsubscribed", "completed", "completed inactive",

@@ -79,6 +79,7 @@ class Step:
     late_minutes: int = 1440
     late_then: str = "skip"
     test: Test | None = None
+    sender: str | None = None
     ways: tuple[Way, ...] = ()
     end: str = "completed"
 
@@ -103,7 +104,10 @@ class Sequence:
     holdout_percent: int = 0
     max_leads: int | None = None
     per_day: int | None = None
+    per_hour: int | None = None
     per_lead: int = 60
+    lead_per_day: int | None = None  # in place of the house's
+    contact_gap: int | None = None  # minutes
     calendar: Calendar = Calendar()
     react: tuple[tuple[str, str], ...] = ()  # stop | pause | continue | pause for so many minutes
 
@@ -118,6 +122,11 @@ class Lead:
     zone: str | None = None
     plan: str | None = None
     age_hours: int = 0
+    domain: str = "example.com"
+
+    @property
+    def email(self) -> str:
+        return f"{self.name}@{self.domain}"
 
 
 @dataclass(frozen=True)
@@ -165,6 +174,30 @@ class Beat:
 
 
 @dataclass(frozen=True)
+class Mailbox:
+    """A sender and its limits; `growth` percent a day from `start`, when it warms up."""
+
+    name: str
+    channel: str
+    per_day: int | None = None
+    per_hour: int | None = None
+    start: int | None = None
+    growth: int = 150
+    first_on: str | None = None
+
+
+@dataclass(frozen=True)
+class House:
+    """Limits of the workspace: of one lead, and of domains (per day, per hour)."""
+
+    lead_per_day: int | None = None
+    lead_per_week: int | None = None
+    contact_gap: int | None = None  # minutes
+    domain_per_day: tuple[tuple[str, int], ...] = ()
+    domain_per_hour: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True)
 class World:
     name: str
     sequences: tuple[Sequence, ...]
@@ -172,6 +205,8 @@ class World:
     happenings: tuple[Happening, ...]
     answers: tuple[str, ...] = ("accepted",)
     edits: tuple[Edit, ...] = ()
+    mailboxes: tuple[Mailbox, ...] = ()
+    house: House = House()  # the same in every world of a universe
 
     def answer(self, lead: str, step: str, attempt: int) -> str:
         """What the other side says to one attempt: accepted, busy, later, refused or nothing."""
@@ -212,7 +247,7 @@ def is_reached(beat: Beat, lead: str) -> bool:
 # As files -------------------------------------------------------------------------------------------
 
 
-def write_workspace(folder: Path) -> None:
+def write_workspace(folder: Path, worlds: tuple[World, ...]) -> None:
     (folder / "templates").mkdir(parents=True)
     (folder / "templates" / "hello.md").write_text("Hello.")
     workspace = {
@@ -220,7 +255,10 @@ def write_workspace(folder: Path) -> None:
         "timezone": WORKSPACE_ZONE,
         "address": "1 Road, Town",
         "attributes": ["plan"],
-        "senders": {
+        "default_senders": {"email": "sales", "sms": "text"},
+        "limits": house_limits(worlds[0].house),
+        "senders": {box.name: mailbox_file(box) for world in worlds for box in world.mailboxes}
+        | {
             "sales": {"channel": "email", "address": "ann@example.com"},
             "second": {"channel": "email", "address": "ben@example.com"},
             "text": {
@@ -229,10 +267,31 @@ def write_workspace(folder: Path) -> None:
                 "to": "{{ phone }}@sms.example.com",
             },
         },
-        "default_senders": {"email": "sales"},
         "goals": {"sale": "webhook:webhook", "demo": "webhook:webhook"},
     }
     (folder / "workspace.yml").write_text(json.dumps(workspace))
+
+
+def house_limits(house: House) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "lead_per_day": house.lead_per_day,
+        "lead_per_week": house.lead_per_week,
+        "contact_gap": house.contact_gap and f"{house.contact_gap}m",
+        "domain_per_day": dict(house.domain_per_day),
+        "domain_per_hour": dict(house.domain_per_hour),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def mailbox_file(box: Mailbox) -> dict[str, Any]:
+    file: dict[str, Any] = {"channel": box.channel, "address": "ann@example.com"}
+    if box.channel == "sms":
+        file["to"] = "{{ phone }}@sms.example.com"
+    limits: dict[str, Any] = {"per_day": box.per_day, "per_hour": box.per_hour}
+    if box.start is not None:
+        ramp = {"start": box.start, "growth": box.growth / 100, "from": box.first_on}
+        limits["warm_up"] = {name: value for name, value in ramp.items() if value}
+    return file | {"limits": {name: value for name, value in limits.items() if value}}
 
 
 def write_sequence(folder: Path, sequence: Sequence) -> None:
@@ -249,8 +308,11 @@ def sequence_file(sequence: Sequence) -> dict[str, Any]:
     if sequence.max_leads is not None:
         enroll["max_leads"] = sequence.max_leads
     limits: dict[str, Any] = {"per_lead": sequence.per_lead}
-    if sequence.per_day is not None:
-        limits["per_day"] = sequence.per_day
+    for name in ("per_day", "per_hour", "lead_per_day"):
+        if getattr(sequence, name) is not None:
+            limits[name] = getattr(sequence, name)
+    if sequence.contact_gap is not None:
+        limits["contact_gap"] = f"{sequence.contact_gap}m"
     file = {
         "status": sequence.status,
         "enroll": enroll,
@@ -288,6 +350,8 @@ def step_file(step: Step) -> dict[str, Any]:
     if step.kind == "branch":
         return file | {"branch": [way_file(way) for way in step.ways]}
     file["channel"] = step.kind
+    if step.sender:
+        file["sender"] = step.sender
     file |= (
         {"text": "Hello"}
         if step.kind == "sms"
@@ -387,7 +451,7 @@ def lead_record(lead: Lead, received: datetime) -> dict[str, Any]:
     record = {
         "external_id": lead.name,
         "source": lead.source,
-        "email": f"{lead.name}@example.com" if lead.has_email else None,
+        "email": lead.email if lead.has_email else None,
         "phone": lead.phone,
         "country": lead.country,
         "timezone": lead.zone,
@@ -428,7 +492,7 @@ def event_record(
 
 def address_of(what: Happening, lead: Lead) -> dict[str, str]:
     if what.by == "email" and lead.has_email:
-        return {"email": f"{lead.name}@example.com"}
+        return {"email": lead.email}
     if what.by == "phone" and lead.phone:
         return {"phone": lead.phone}
     return {"external_id": lead.name}

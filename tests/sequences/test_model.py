@@ -228,3 +228,39 @@ def test_a_suggestion_names_the_nearest_word_or_all() -> None:
     assert suggest("sals", ["sales", "text"]) == " Did you mean 'sales'?"
     assert suggest("zzz", ["sales", "text"]) == " Known: sales, text."
     assert suggest("zzz", []) == ""
+
+
+LIMITS = {
+    "limits": {"contact_gap": "12h", "domain_per_day": {"*": 5, "gmail.com": 2}},
+    "senders": {
+        "s": {
+            "channel": "email",
+            "address": "a@example.com",
+            "limits": {"per_day": 9, "warm_up": {"start": 2, "growth": 1.5, "from": "2026-11-01"}},
+        }
+    },
+}
+
+
+def test_limits_of_the_workspace_are_read() -> None:
+    workspace = Workspace.model_validate({"name": "W", "timezone": "UTC"} | LIMITS)
+    assert workspace.limits.contact_gap == 12 * 3600
+    ramp = workspace.senders["s"].limits.warm_up
+    assert ramp is not None
+    assert (ramp.start, ramp.growth, str(ramp.from_)) == (2, 1.5, "2026-11-01")
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        pytest.param({"contact_gap": "31d"}, "a duration up to 30d", id="gap"),
+        pytest.param({"lead_per_day": 0}, "must be at least 1", id="none"),
+        pytest.param({"domain_per_day": {"Gmail.com": 3}}, "in small letters", id="domain"),
+        pytest.param({"per_day": 3}, "unknown field 'per_day'", id="of a sequence"),
+    ],
+)
+def test_a_wrong_limit_of_the_workspace_says_what_to_write(
+    limits: dict[str, Any], said: str
+) -> None:
+    data = {"name": "W", "timezone": "UTC", "senders": {}, "limits": limits}
+    assert said in problems_of(data, Workspace)[0].message

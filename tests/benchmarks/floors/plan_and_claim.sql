@@ -108,6 +108,7 @@ judged as (
         end as stopped,
         p.reason as suppressed_by,
         if(s.channel = 'email', i.email, i.phone) is null as is_unreachable,
+        if(s.channel = 'email', split_part(i.email, '@', -1), null) as recipient_domain,
         s.status = 'waiting' and s.send_id is null as is_first,
     from slotted as s
     left join leads as l on s.lead_id = l.lead_id
@@ -209,6 +210,7 @@ select
     zone,
     local_on,
     'live' as origin,
+    recipient_domain,
 from planned
 where outcome = 'claimed' and old_send_id is null;
 
@@ -331,5 +333,5 @@ select
     p.clicked_mask,
     p.has_replied,
     p.has_converted,
-    p.count_sends,
+    p.count_sends - (p.status = 'retry')::int as count_sends,
 from skipped as p;

@@ -210,13 +210,14 @@ def _skip(
     due_at = NOW + DELAYS[row["step_ix"]]
     con.execute(
         "update live set step_ix = ?, status = 'waiting', due_at = ?, slot_at = ?, anchor_at = ?, "
-        "zone = ?, send_id = null, attempts = 0 where enrollment_id = ?",
+        "zone = ?, send_id = null, attempts = 0, count_sends = count_sends - ? where enrollment_id = ?",
         [
             row["step_ix"] + 1,
             due_at,
             due_at,
             NOW,
             zone or "America/New_York",
+            int(row["status"] == "retry"),
             row["enrollment_id"],
         ],
     )
@@ -238,8 +239,10 @@ def _claim(con: duckdb.DuckDBPyConnection, row: dict[str, Any], arm: str | None)
         channel = CHANNELS[row["step_ix"]]
         con.execute(
             "insert into sends (send_id, enrollment_id, lead_id, version_id, step_ix, variant, "
-            "channel, sender, claimed_at, slot_at, zone, local_on, origin) "
-            "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'live')",
+            "channel, sender, claimed_at, slot_at, zone, local_on, origin, recipient_domain) "
+            "select ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'live', "
+            "if(? = 'email', split_part(email, '@', -1), null) "
+            "from identities where lead_id = ?",
             [
                 send_id,
                 row["enrollment_id"],
@@ -253,6 +256,8 @@ def _claim(con: duckdb.DuckDBPyConnection, row: dict[str, Any], arm: str | None)
                 slot_at,
                 row["zone"],
                 NOW.astimezone(ZoneInfo(row["zone"])).date(),
+                channel,
+                row["lead_id"],
             ],
         )
     _write_why(con, row, "claimed", send_id=send_id, attempt=row["attempts"] + 1)
