@@ -26,6 +26,9 @@ def status(as_json: AsJson = False) -> None:
         [sequence, *(counts.get(name, 0) for name in _ENROLLMENT)]
         for sequence, counts in found["enrollments"].items()
     ]
+    if found["sequences"]:
+        columns = list(found["sequences"][0])
+        table("Sequences", columns, [list(one.values()) for one in found["sequences"]])
     table("Enrollments", ["sequence", *_ENROLLMENT], rows)
     table(
         "Planned steps",

@@ -13,6 +13,7 @@ from functools import cached_property
 import duckdb
 import polars as pl
 
+from pipeline.engine.registry import register_sequences
 from pipeline.engine.waits import create_waits
 from pipeline.ledger.statements import fetch_value
 from pipeline.sequences.compiled import CompiledSequence, CompiledStep, Variant, compile_from_json
@@ -69,6 +70,7 @@ def load_programme(
     Must run inside a transaction. Drafts are registered only once somebody is enrolled, so they are
     left out.
     """
+    register_sequences(con, sequences, now)
     runnable = [s for s in sequences if s.status != "draft"]
     version_ids = {s.sequence_id: _register_version(con, s, now) for s in runnable}
     for sequence in runnable:

@@ -15,6 +15,11 @@ from pipeline.ledger.statements import fetch_value
 from pipeline.ledger.store import open_ledger
 from pipeline.settings import Settings
 
+_SEQUENCES = """
+select sequence_id as sequence, name, status, owner, created_by, created_at, updated_at
+from sequences
+order by sequence_id
+"""
 OUTCOMES = ("sent", "postponed", "skipped", "held_out", "refused", "unknown", "in_flight")
 
 
@@ -23,6 +28,7 @@ class Status:
     """The state of a home. `planned` is always the sum of the outcomes."""
 
     leads: int
+    sequences: list[dict[str, Any]]
     enrollments: dict[str, dict[str, int]]
     planned: int
     outcomes: dict[str, int]
@@ -74,6 +80,7 @@ def _count(con: duckdb.DuckDBPyConnection, home: Path) -> Status:
     planned, outcomes = count_outcomes(con)
     return Status(
         leads=one("select count(*) from leads"),
+        sequences=con.sql(_SEQUENCES).pl().to_dicts(),
         enrollments=enrollments,
         planned=planned,
         outcomes=outcomes,

@@ -67,6 +67,17 @@ create table suppressions (
 
 -- Sequences ----------------------------------------------------------------------------------------------------------
 
+create table sequences (
+    sequence_id varchar not null,       -- file name without .yml
+    name varchar not null,              -- as people call it, one of a kind in the workspace
+    owner varchar not null,             -- as the file says now
+    created_by varchar not null,        -- owner when a tick first saw the file
+    created_at timestamptz not null,    -- when a tick first saw the file
+    updated_at timestamptz not null,    -- when a tick first saw its last change, texts and settings included
+    status varchar not null,            -- draft | active | paused | archived as the file says; removed without one
+    fingerprint varchar not null        -- of everything compiled from the file
+);
+
 create table sequence_versions (
     version_id bigint not null,         -- serial
     sequence_id varchar not null,       -- file name without .yml

@@ -197,7 +197,22 @@ def read_sequences(
         problems.extend(compiler.problems)
         if not any(problem.severity == "error" for problem in compiler.problems):
             sequences.append(sequence)
+    problems.extend(_check_names(sequences, {source.name: source for source in sources}))
     return sequences, problems
+
+
+def _check_names(
+    sequences: list[CompiledSequence], sources: Mapping[str, YamlFile]
+) -> Iterator[Problem]:
+    """Find names that two sequences have; a sequence without a name is called by its id."""
+    # Ids first: a file's own id is always free for it.
+    ordered = sorted(sequences, key=lambda s: (s.name != s.sequence_id, s.sequence_id))
+    seen: dict[str, str] = {}
+    for sequence in ordered:
+        other = seen.setdefault(sequence.name.casefold(), sequence.sequence_id)
+        if other != sequence.sequence_id:
+            message = f"{other}.yml is called {sequence.name!r} too: write another name"
+            yield sources[f"{sequence.sequence_id}.yml"].problem(("name",), message)
 
 
 @dataclass
@@ -285,6 +300,7 @@ class _Compiler:
             sequence_id=self.source.name.removesuffix(".yml"),
             version=hashlib.sha256(content_json.encode()).hexdigest()[:16],
             status=file.status,
+            name=file.name or self.source.name.removesuffix(".yml"),
             description=file.description,
             owner=file.owner,
             category=file.category,

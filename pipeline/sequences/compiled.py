@@ -7,6 +7,8 @@ building these from them (`compile`).
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from hashlib import sha256
 from typing import Any, Literal
 
 from pipeline.sequences.calendars import Calendar
@@ -185,6 +187,7 @@ class CompiledSequence:
     sequence_id: str
     version: str
     status: Literal["draft", "active", "paused", "archived"]
+    name: str
     description: str
     owner: str
     category: str
@@ -201,6 +204,11 @@ class CompiledSequence:
     limits: Limits
     steps: tuple[CompiledStep, ...]
     content_json: str
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of everything that is compiled from the file, what is live included."""
+        return sha256(repr(self).encode()).hexdigest()[:16]
 
 
 def words_of(step: CompiledStep, arm: str | None) -> tuple[str, Mapping[str, str]]:

@@ -522,6 +522,7 @@ class StepFile(_Strict):
 class SequenceFile(_Strict):
     """A sequence as a person writes it."""
 
+    name: str | None = Field(default=None, min_length=1, max_length=120)
     description: str = ""
     status: Annotated[
         Literal["draft", "active", "paused", "archived"],

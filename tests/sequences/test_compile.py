@@ -438,3 +438,22 @@ def test_the_shipped_folder_starts_at_once() -> None:
     assert nurture.status == "draft"
     assert [step.delay.amount for step in nurture.steps] == [0, 3, 7, 10]
     assert nurture.steps[-1].end_status == "inactive"
+
+
+def test_names_are_one_of_a_kind_and_a_files_own_id_is_free_for_it(write: Write) -> None:
+    step = "steps: [{id: a, channel: email, subject: Hi, body: templates/a.md}]"
+    folder = write(
+        {
+            "a.yml": f"name: Welcome\n{step}",
+            "welcome.yml": step,
+            "c.yml": f"name: New leads\n{step}",
+            "d.yml": f"name: new Leads\n{step}",
+        }
+    )
+    _, sequences, problems = read_folder(folder)
+    assert [(p.file, p.line, p.field) for p in problems] == [
+        ("a.yml", 1, "name"),
+        ("d.yml", 1, "name"),
+    ]
+    assert "welcome.yml is called" in problems[0].message
+    assert {s.sequence_id: s.name for s in sequences}["welcome"] == "welcome"
