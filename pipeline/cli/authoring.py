@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from pipeline.cli.app import app
 from pipeline.cli.terminal import AsJson, current_settings, print_json, say, table
+from pipeline.sequences.problems import Problem
 from pipeline.settings import DripError, utc_now
 
 
@@ -38,6 +39,7 @@ def check(as_json: AsJson = False) -> None:
     from pipeline.sequences.outline import in_force
 
     problems, sequences = inspect_folder(current_settings().sequences)
+    problems += _left_behind()
     errors = [problem for problem in problems if problem.severity == "error"]
     if as_json:
         print_json([vars(problem) for problem in problems])
@@ -55,6 +57,24 @@ def check(as_json: AsJson = False) -> None:
         say(f"{folder}: {len(errors)} errors, {count_warnings} warnings")
     if errors:
         raise typer.Exit(1)
+
+
+def _left_behind() -> list[Problem]:
+    """Warn of sequences whose file is gone while somebody is still in them."""
+    from pipeline.engine.stops import count_left_behind
+
+    names = [path.stem for path in current_settings().sequences.glob("*.yml")]
+    return [
+        Problem(
+            f"{name}.yml",
+            1,
+            "",
+            f"the file is gone, and {count} enrollments still run: they finish as in a drain; put "
+            "the file back with `status: archived` to end them",
+            "warning",
+        )
+        for name, count in count_left_behind(current_settings(), names).items()
+    ]
 
 
 @app.command()

@@ -3,18 +3,92 @@
 Belongs here: arguments and printing. Does not: what a pause or an end means (`engine`).
 """
 
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
 from pipeline.cli.app import app
 from pipeline.cli.terminal import AsJson, as_text, current_settings, print_json, say
-from pipeline.settings import utc_now
+from pipeline.settings import DripError, utc_now
+
+if TYPE_CHECKING:
+    from pipeline.engine.pauses import PauseReport, Target
+
+ScopeName = Annotated[
+    str, typer.Argument(metavar="SCOPE", help="enrollment, sequence or everything.")
+]
+TargetName = Annotated[
+    str | None, typer.Argument(metavar="[NAME]", help="An enrollment's number, a sequence's name.")
+]
 
 
 @app.command()
-def resume(enrollment_id: int, as_json: AsJson = False) -> None:
-    """Resume a paused enrollment; its due time moves by the length of the pause."""
-    from pipeline.engine.pauses import resume_enrollment
+def pause(
+    scope: ScopeName,
+    name: TargetName = None,
+    reason: Annotated[str, typer.Option(help="Why, for whoever asks later.")] = "operator",
+    as_json: AsJson = False,
+) -> None:
+    """Pause an enrollment, a sequence or everything: nothing of it goes out until it is resumed."""
+    from pipeline.engine.pauses import pause as run_pause
 
-    due_at = resume_enrollment(current_settings(), enrollment_id, utc_now())
-    if as_json:
-        print_json({"enrollment_id": enrollment_id, "due_at": due_at})
+    report = run_pause(current_settings(), _target(scope, name), utc_now(), reason)
+    _show(report, "paused", as_json)
+
+
+@app.command()
+def resume(scope: ScopeName, name: TargetName = None, as_json: AsJson = False) -> None:
+    """Resume what was paused; due times move by the length of the pause."""
+    from pipeline.engine.pauses import resume as run_resume
+
+    report = run_resume(current_settings(), _target(scope, name), utc_now())
+    _show(report, "resumed", as_json)
+
+
+@app.command()
+def stop(scope: ScopeName, name: TargetName = None, as_json: AsJson = False) -> None:
+    """End an enrollment or all of a sequence for good; `everything` stops the hand-over at once."""
+    from pipeline.engine.stops import stop as run_stop
+
+    report = run_stop(current_settings(), _target(scope, name), utc_now())
+    if scope == "everything" and not as_json:
+        say("Nothing more goes out, nobody is ended: [bold]drip resume everything[/] goes on.")
         return
-    say(f"Enrollment {enrollment_id} goes on; next step {as_text(due_at)} UTC.")
+    _show(report, "stopped", as_json)
+
+
+@app.command()
+def archive(
+    name: Annotated[str, typer.Argument(help="The sequence.")],
+    drain: Annotated[bool, typer.Option(help="Let those in it finish.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Archive a sequence in its file: nobody enters, and the next tick ends those in it."""
+    from pipeline.sequences.archive import archive_file
+
+    path = archive_file(current_settings().sequences, name, drain=drain)
+    if as_json:
+        print_json({"path": path, "drain": drain})
+        return
+    what = "whoever is in it finishes" if drain else "the next tick ends whoever is in it"
+    say(f"{escape(str(path))} is archived: {what}.")
+
+
+def _target(scope: str, name: str | None) -> "Target":
+    from pipeline.engine.pauses import SCOPES, Target
+
+    for known in SCOPES:
+        if known == scope:
+            return Target(known, name)
+    raise DripError(f"{scope!r} is no scope. Write one of: {', '.join(SCOPES)}.")
+
+
+def _show(report: "PauseReport", what: str, as_json: bool) -> None:
+    if as_json:
+        print_json(vars(report))
+        return
+    due = f", next step {as_text(report.due_at)} UTC" if report.due_at else ""
+    say(f"{escape(report.target)} {what}: {report.count} running enrollments{due}")
+    for other in report.still_paused_by:
+        say(f"[yellow]still paused[/]: {escape(other)}")

@@ -57,6 +57,8 @@ def enroll(con: duckdb.DuckDBPyConnection, programme: Programme, salt: str, now:
     for place, sequence in enumerate(sorted(active, key=lambda s: s.sequence_id)):
         if sequence.enroll_when_sql is None:
             continue
+        if not programme.is_running(sequence.sequence_id):
+            continue
         name = f"enroll:{sequence.sequence_id}"
         fingerprint = _fingerprint(sequence.enroll_when_sql, sequence.max_leads)
         seen, after = marks.get(name, ("", 0))

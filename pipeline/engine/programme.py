@@ -13,6 +13,7 @@ from functools import cached_property
 import duckdb
 import polars as pl
 
+from pipeline.engine.pauses import read_halted
 from pipeline.engine.registry import register_sequences
 from pipeline.engine.waits import create_waits
 from pipeline.ledger.statements import fetch_value
@@ -32,6 +33,12 @@ class Programme:
     sequences: tuple[CompiledSequence, ...]
     version_ids: dict[str, int]
     steps: dict[int, tuple[CompiledStep, ...]]
+    is_halted: bool = False
+    halted: frozenset[str] = frozenset()
+
+    def is_running(self, sequence_id: str) -> bool:
+        """Return whether no pause is in force over it: a file's, an operator's, everything's."""
+        return not self.is_halted and sequence_id not in self.halted
 
     @cached_property
     def varied(self) -> frozenset[str]:
@@ -71,12 +78,15 @@ def load_programme(
     left out.
     """
     register_sequences(con, sequences, now)
-    runnable = [s for s in sequences if s.status != "draft"]
+    known = {
+        name for (name,) in con.execute("select sequence_id from sequence_versions").fetchall()
+    }
+    runnable = [s for s in sequences if s.status != "draft" or s.sequence_id in known]
     version_ids = {s.sequence_id: _register_version(con, s, now) for s in runnable}
     for sequence in runnable:
         _register_experiments(con, sequence, now)
     steps = _load_steps(con, version_ids, runnable)
-    programme = Programme(workspace, tuple(runnable), version_ids, steps)
+    programme = Programme(workspace, tuple(runnable), version_ids, steps, *read_halted(con))
     _create_relations(con, programme)
     return programme
 
@@ -212,6 +222,8 @@ def _create_relations(con: duckdb.DuckDBPyConnection, programme: Programme) -> N
         first_ix = first_contact_ix(steps)
         for step in steps:
             row = _step_row(version_id, owner[version_id], sequence, step)
+            # A file that is gone counts as archived with drain: whoever is in it finishes.
+            row["is_running"] = programme.is_running(owner[version_id])
             row["has_holdout_arm"] = bool(sequence and step.experiment and step.ix == first_ix)
             step_rows.append(row)
             arm_rows.extend(_range_rows(version_id, step))
@@ -330,9 +342,6 @@ def _step_row(
         "control": test.control if test else None,
         "is_auto": test.is_auto if test else False,
         "holdout": sequence.holdout if sequence else 0.0,
-        # A file that is gone counts as archived with drain: whoever is in it finishes (design.md
-        # 5).
-        "is_running": sequence is None or sequence.status in ("active", "archived"),
         "zone_mode": zone,
         "fallback_zone": sequence.calendar.fallback_timezone if sequence else "America/New_York",
         "holidays": " ".join(sequence.calendar.holidays) or None if sequence else None,

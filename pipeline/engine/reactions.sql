@@ -93,14 +93,35 @@ inner join live as v on p.enrollment_id = v.enrollment_id
 where p.reaction = 'pause' and not v.is_ended
 group by p.enrollment_id;
 
+-- Told late, it begins where the last pause ended: no time is given back twice.
 insert into enrollment_pauses by name
+with ended as (
+    select
+        g.enrollment_id,
+        max(e.resumed_at) as resumed_at,
+    from pausing as g
+    inner join enrollment_pauses as e on g.enrollment_id = e.enrollment_id
+    group by g.enrollment_id
+    union all by name
+    select
+        g.enrollment_id,
+        max(p.resumed_at) as resumed_at,
+    from pausing as g
+    inner join live as v on g.enrollment_id = v.enrollment_id
+    inner join sequence_versions as q on v.version_id = q.version_id
+    inner join pauses as p on p.scope = 'everything' or (p.scope = 'sequence' and q.sequence_id = p.name)
+    group by g.enrollment_id
+)
+
 select
-    enrollment_id,
-    occurred_at as paused_at,
-    kind as reason,
-    resumes_at,
-from pausing
-where not was_paused;
+    g.enrollment_id,
+    greatest(any_value(g.occurred_at), max(e.resumed_at)) as paused_at,
+    any_value(g.kind) as reason,
+    any_value(g.resumes_at) as resumes_at,
+from pausing as g
+left join ended as e on g.enrollment_id = e.enrollment_id
+where not g.was_paused
+group by g.enrollment_id;
 
 update enrollment_pauses set
     resumes_at = case

@@ -19,11 +19,13 @@ import duckdb
 from pipeline.engine.dispatch import CHUNK_MESSAGES, Dispatcher, Order, read_orders
 from pipeline.engine.enroll import enroll
 from pipeline.engine.journal import read_journal
+from pipeline.engine.pauses import STOP_FILE, reconcile_pauses
 from pipeline.engine.plan import plan
 from pipeline.engine.programme import Programme, load_programme
 from pipeline.engine.reactions import JUDGED_AFTER, apply_reactions
 from pipeline.engine.resuming import resume_due
 from pipeline.engine.settle import settle
+from pipeline.engine.stops import end_archived
 from pipeline.inbound.ingest import MAX_BYTES, ingest
 from pipeline.ledger.locks import LockBusy, hold_lock
 from pipeline.ledger.statements import fetch_value, run_file
@@ -185,13 +187,16 @@ class Run:
         self.programme = load_programme(con, self.workspace, self.sequences, now)
         report.add(ended=apply_reactions(con, now))
         report.add(resumed=resume_due(con, now))
+        report.is_stopped = (self.settings.home / STOP_FILE).exists()
+        if reconcile_pauses(con, self.sequences, now, is_stopped=report.is_stopped):
+            self.programme = load_programme(con, self.workspace, self.sequences, now)
+        report.add(ended=end_archived(con, self.sequences, now))
         if report.is_dispatcher and self.read_answers(con, now):
             report.add(**settle(con, self.keys.salt))
         return has_more
 
     def _plan(self, con: duckdb.DuckDBPyConnection, now: datetime) -> None:
         report, salt = self.report, self.keys.salt
-        report.is_stopped = (self.settings.home / "STOP").exists()
         if not report.is_stopped and self.programme is not None:
             report.add(enrolled=enroll(con, self.programme, salt, now))
             report.add(**plan(con, self.programme, salt, now))
@@ -213,7 +218,7 @@ class Run:
 
     def _take_chunk(self, con: duckdb.DuckDBPyConnection, now: datetime) -> None:
         self.has_withdrawn = False
-        if not self.report.is_dispatcher or self.report.is_stopped:
+        if not self.report.is_dispatcher:
             return
         if not fetch_value(con, "select exists (from live where status = 'in_flight')"):
             return

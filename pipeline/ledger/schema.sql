@@ -160,11 +160,12 @@ create table enrollment_pauses (
 );
 
 create table pauses (
-    scope varchar not null,             -- sequence | everything
-    sequence_id varchar,                -- for scope sequence
-    paused_at timestamptz not null,     -- from
+    scope varchar not null,             -- sequence | campaign | everything
+    name varchar,                       -- of the sequence or campaign; null for everything
+    paused_by varchar not null,         -- operator | file (its status) | campaign (its name in `reason`) | STOP (the file)
+    paused_at timestamptz not null,     -- from: the command, or the tick that saw it
     resumed_at timestamptz,             -- to; null while in force
-    reason varchar not null             -- operator's words
+    reason varchar not null             -- operator's words, file, STOP, …
 );
 
 -- The narrow hot table: one row per running enrollment, all that planning reads. Ended ones leave it.

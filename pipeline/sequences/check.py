@@ -46,6 +46,9 @@ def _advise_workspace(workspace: Workspace) -> Iterator[Problem]:
 
 
 def _advise(sequence: CompiledSequence, source: YamlFile) -> Iterator[Problem]:
+    if sequence.drain and sequence.status != "archived":
+        message = "only an archived sequence drains: write `status: archived` or remove the line"
+        yield source.problem(("drain",), message, "warning")
     if sequence.status == "active" and sequence.enroll_when_sql is None:
         message = "active, but nobody is enrolled: write `when: lead.source = 'META'` or the like"
         yield source.problem(("enroll", "when"), message, "warning")

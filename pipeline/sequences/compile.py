@@ -301,6 +301,7 @@ class _Compiler:
             version=hashlib.sha256(content_json.encode()).hexdigest()[:16],
             status=file.status,
             name=file.name or self.source.name.removesuffix(".yml"),
+            drain=file.drain,
             description=file.description,
             owner=file.owner,
             category=file.category,

@@ -178,6 +178,7 @@ class CompiledSequence:
         campaign: Label of a group of sequences, of which a lead is in one at a time.
         overlap: This sequence may run beside others of its campaign, and they beside it.
         enroll_when_sql: None = leads are enrolled by hand only.
+        drain: Archived, but whoever is in it finishes.
         holdout: Share of enrolled leads that is never contacted, 0 to 1.
         react: Event kind → stop | pause | continue.
         resume_after: Event kind → seconds after which its pause ends by itself.
@@ -204,6 +205,7 @@ class CompiledSequence:
     limits: Limits
     steps: tuple[CompiledStep, ...]
     content_json: str
+    drain: bool = False
 
     @cached_property
     def fingerprint(self) -> str:

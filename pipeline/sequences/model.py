@@ -531,6 +531,7 @@ class SequenceFile(_Strict):
             completed="completed is derived, nobody writes it: write archived",
         ),
     ] = "draft"
+    drain: bool = False
     owner: str = ""
     campaign: Name | None = None
     overlap: bool = False

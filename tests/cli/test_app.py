@@ -45,13 +45,16 @@ def test_every_command_and_every_option_says_what_it_does(name):
     ("arguments", "code", "words"),
     [
         ("why nobody", 1, "No lead is called 'nobody'"),
-        ("resume 99", 1, "Enrollment 99 is not paused"),
+        ("resume enrollment 99", 1, "Enrollment 99 is not paused"),
+        ("pause lead 1", 1, "'lead' is no scope. Write one of: enrollment, sequence"),
+        ("pause sequence nothing", 1, "Known: welcome"),
         ("tick --now tomorrow", 1, "Write it like 2026-01-05T15:00:00+00:00"),
         ("preview welcome nothing", 1, "Steps: welcome, reminder"),
         ("init --email nobody", 1, "should be one address"),
         ("import leads none.csv --map none.yml", 1, "none.yml does not exist"),
         ("preview", 2, "Missing argument"),
-        ("resume first", 2, "Usage: drip resume"),
+        ("resume enrollment first", 1, "'first' is no enrollment"),
+        ("resume", 2, "Usage: drip resume"),
         ("tick --loops", 2, "--loop"),
         ("send", 2, "No such command 'send'"),
         ("import", 2, ""),
@@ -80,7 +83,15 @@ def test_a_setting_that_makes_no_sense_is_named(drip, monkeypatch):
 
 
 def test_without_a_workspace_every_command_says_how_to_make_one(drip, tmp_path):
-    for arguments in ("check", "status", "tick", "why ada", "ingest", "resume 1", "inbound"):
+    for arguments in (
+        "check",
+        "status",
+        "tick",
+        "why ada",
+        "ingest",
+        "resume enrollment 1",
+        "inbound",
+    ):
         told = drip(*arguments.split())
         assert told.code == 1, arguments
         assert "run `drip init`" in (told.out + told.err).lower().replace("drip_", ""), arguments

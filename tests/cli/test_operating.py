@@ -18,6 +18,53 @@ def test_json_of_resume_is_the_new_due_time(drip, started):
     append_lines(started / "home", "operator", [line], now)
     assert drip("tick", "--json").json()["counts"]["events"] == 1
     assert drip("status", "--json").json()["enrollments"]["welcome"] == {"paused": 1}
-    told = drip("resume", "1", "--json")
-    assert told.json()["enrollment_id"] == 1
+    told = drip("resume", "enrollment", "1", "--json")
+    assert told.json()["target"] == "enrollment 1"
     assert datetime.fromisoformat(told.json()["due_at"]) > now
+
+
+def test_a_sequence_is_paused_told_of_and_resumed(drip, started):
+    told = drip("pause", "sequence", "welcome", "--reason", "the offer [is] gone")
+    assert (told.code, told.out.strip()) == (0, "sequence welcome paused: 1 running enrollments")
+    told = drip("pause", "sequence", "welcome")
+    assert told.code == 1
+    assert "paused already. `drip resume sequence welcome` resumes it." in told.err
+    told = drip("resume", "sequence", "welcome", "--json")
+    assert told.json()["count"] == 1
+    assert told.json()["still_paused_by"] == []
+    assert drip("resume", "sequence", "welcome").code == 1
+
+
+def test_everything_is_resumed_and_what_stays_paused_is_said(drip, started):
+    path = started / "sequences" / "welcome.yml"
+    path.write_text(path.read_text().replace("status: active", "status: paused"))
+    assert drip("tick").code == 0
+    assert drip("pause", "everything").code == 0
+    told = drip("resume", "sequence", "welcome")
+    assert told.code == 1
+    assert "write `status: active` in welcome.yml; everything by an operator" in told.err
+    assert drip("resume", "everything").code == 0
+    assert "Everything has no name" in drip("pause", "everything", "welcome").err
+    assert "Which sequence?" in drip("pause", "sequence").err
+
+
+def test_an_archived_sequence_ends_at_the_next_tick_and_a_removed_one_is_told_of(drip, started):
+    path = started / "sequences" / "welcome.yml"
+    text = path.read_text()
+    path.unlink()
+    (problem,) = drip("check", "--json").json()
+    assert (problem["file"], problem["severity"]) == ("welcome.yml", "warning")
+    assert "1 enrollments still run" in problem["message"]
+    path.write_text(text)
+    assert drip("archive", "welcome", "--json").json() == {"path": str(path), "drain": False}
+    assert drip("tick", "--json").json()["counts"] == {"ended": 1}
+    assert drip("status", "--json").json()["enrollments"] == {"welcome": {"exited": 1}}
+    assert "archived already" in drip("archive", "welcome").err
+
+
+def test_stop_ends_one_and_stop_everything_writes_the_file(drip, started):
+    assert "stopped: 1 running" in drip("stop", "enrollment", "1").out
+    assert "nobody is ended" in drip("stop", "everything").out
+    assert (started / "home" / "STOP").exists()
+    assert drip("resume", "everything", "--json").json()["still_paused_by"] == []
+    assert not (started / "home" / "STOP").exists()

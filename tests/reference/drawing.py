@@ -23,6 +23,7 @@ from tests.reference.worlds import (
     House,
     Lead,
     Mailbox,
+    Order,
     Sequence,
     Step,
     Test,
@@ -324,6 +325,7 @@ class When:
     beats: int
     between: tuple[int, ...]
     edits: int = 0
+    back: int = 0  # when files that were paused are active again; 0 = never
 
 
 KINDS = ["opened", "clicked", "opened", "clicked", "replied", "replied", "converted", "converted"]
@@ -423,10 +425,25 @@ def worlds(
                 )
             )
         ),
-        edits=draw_edits(draw, sequences, when.edits) if has_edit else (),
+        edits=draw_edits(draw, sequences, when) if has_edit else (),
+        orders=draw_orders(draw, sequences, beats),
         mailboxes=tuple(draw_mailbox(draw, name, channel, start) for channel in ("email", "sms")),
         house=house,
     )
+
+
+def draw_orders(draw: Draw, sequences: tuple[Sequence, ...], beats: int) -> tuple[Order, ...]:
+    """A sequence is paused and resumed; sometimes twice, or told what is so already."""
+    orders: list[Order] = []
+    for sequence in sequences:
+        if one_in(draw, 4):
+            first, *others = sorted(draw(st.integers(1, beats - 1)) for _ in range(3))
+            orders.append(Order(first, "pause", sequence.name))
+            orders += [
+                Order(beat, pick(draw, ["resume", "resume", "pause"]), sequence.name)
+                for beat in others
+            ]
+    return tuple(orders)
 
 
 def draw_second_thoughts(draw: Draw, lead: Lead, when: When) -> list[Happening]:
@@ -447,14 +464,16 @@ def draw_change(draw: Draw, lead: Lead, number: int, beat: int) -> Happening:
     return Happening(beat, "changes", lead.name, fields=(pick(draw, options),))
 
 
-def draw_edits(draw: Draw, sequences: tuple[Sequence, ...], beat: int) -> tuple[Edit, ...]:
+def draw_edits(draw: Draw, sequences: tuple[Sequence, ...], when: When) -> tuple[Edit, ...]:
     """One file changes."""
-    old = pick(draw, sequences)
+    old, beat = pick(draw, sequences), when.edits
     if one_in(draw, 6):
         return (Edit(beat, old.name, None),)
     new = draw_sequence(draw, old.name, list(old.sources))
     changed = {
-        "status": pick(draw, ["active", "active", "active", "paused", "paused", "archived"]),
+        "status": pick(
+            draw, ["active", "active", "active", "paused", "paused", "paused", "draft", "archived"]
+        ),
         "calendar": new.calendar,
         "react": new.react,
         "per_day": new.per_day,
@@ -462,9 +481,18 @@ def draw_edits(draw: Draw, sequences: tuple[Sequence, ...], beat: int) -> tuple[
         "lead_per_day": new.lead_per_day,
         "max_leads": new.max_leads,
     }
+    if changed["status"] == "archived":
+        changed["drain"] = pick(draw, [True, False])
     if not one_in(draw, 3):
         changed |= {"steps": without_tests(new.steps), "goal": new.goal}
-    return (Edit(beat, old.name, Sequence(**vars(old) | changed)),)
+    new = Sequence(**vars(old) | changed)
+    edits = [Edit(beat, old.name, new)]
+    if new.status in ("paused", "draft") and when.back:
+        back = pick(draw, ["active", "active", "archived", None])
+        edits.append(
+            Edit(when.back, old.name, Sequence(**vars(new) | {"status": back}) if back else None)
+        )
+    return tuple(edits)
 
 
 def without_tests(steps: tuple[Step, ...]) -> tuple[Step, ...]:
@@ -481,21 +509,34 @@ def without_tests(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     )
 
 
+def draw_everything(draw: Draw, count_beats: int) -> dict[int, str]:
+    """Now and then all stands still for some beats: by a command, by the STOP file, or by both."""
+    if count_beats < 6 or not one_in(draw, 3):
+        return {}
+    first, then, last = sorted(draw(st.integers(1, count_beats - 2)) for _ in range(3))
+    stops = pick(draw, ["pause", "stop"])
+    ends = ["resume"] if stops == "pause" else ["resume", "go"]
+    return {first: stops, then: pick(draw, ["pause", "stop", ""]), last: pick(draw, ends)}
+
+
 @st.composite
 def universes(draw: Draw, count_worlds: int, count_beats: int, most_leads: int = 12) -> Universe:
     """Worlds side by side in one home: a tick costs the same for one as for many."""
+    everything = draw_everything(draw, count_beats)
     beats = tuple(
         Beat(
             minutes=pick(draw, GAPS),
             waits_for_due=one_in(draw, 2),
             leaves=one_in(draw, 3),
             reaches=pick(draw, ["nobody", "nobody", "half", "everybody"]),
+            everything=everything.get(number, ""),
         )
-        for _ in range(count_beats)
+        for number in range(count_beats)
     )
     between = tuple(place + 1 for place, beat in enumerate(beats[:-1]) if beat.leaves)
     edits = pick(draw, between) if between and one_in(draw, 2) else count_beats // 2
-    when = When(count_beats, between, edits)
+    back = draw(st.integers(edits + 1, count_beats - 1)) if edits + 1 < count_beats else 0
+    when = When(count_beats, between, edits, back)
     # Reading all files again is what takes longest.
     has_edit = not one_in(draw, 3)
     start, house = pick(draw, STARTS), draw_house(draw, count_worlds)

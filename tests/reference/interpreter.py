@@ -276,6 +276,16 @@ def follow(steps: tuple[Step, ...], after: Step | None) -> Iterator[tuple[str, S
 
 
 @dataclass
+class Halt:
+    """A pause of a sequence, or of everything (R6)."""
+
+    sequence: str | None  # None = everything
+    by: str  # operator | file | STOP
+    paused_at: datetime
+    resumed_at: datetime | None = None
+
+
+@dataclass
 class Event:
     what: Happening
     person: Person
@@ -328,6 +338,8 @@ class Interpreter:
         self.sends: list[Send] = []
         self.why: list[tuple[Any, ...]] = []
         self.pauses: list[list[Any]] = []
+        self.halts: list[Halt] = []
+        self.is_stopped = False
         self.events: list[Event] = []
         self.pending: list[Event] = []
         self.suppressions: list[Suppression] = []
@@ -339,6 +351,7 @@ class Interpreter:
     # The tick (design.md section 6) -----------------------------------------------------------------
 
     def tick(self, number: int, beat: Beat, now: datetime) -> None:
+        self.obey(number, beat, now)
         for edit in self.world.edits:
             if edit.beat == number:
                 self.files.pop(edit.name, None)
@@ -346,13 +359,15 @@ class Interpreter:
                     self.files[edit.name] = edit.after
         for name, sequence in self.files.items():
             content = (sequence.steps, sequence.goal)
-            known = self.versions.setdefault(name, [])
-            if content not in known and sequence.status != "draft":
-                known.append(content)
+            known = self.versions.get(name, [])
+            if content not in known and (known or sequence.status != "draft"):
+                self.versions[name] = [*known, content]
         self.resume(number, now)
         self.take_in(number, now)
         self.judge(now)
         self.resume_by_itself(now)
+        self.look_at_files(now)
+        self.end_archived(now)
         while True:
             if not beat.leaves:
                 self.read_journal()
@@ -379,8 +394,7 @@ class Interpreter:
 
     def is_running(self, journey: Journey) -> bool:
         # A file that is gone lets those in it finish, like an archived one.
-        file = self.files.get(journey.sequence)
-        return file is None or file.status in ("active", "archived")
+        return not self.halts_over(journey.sequence)
 
     def calendar(self, journey: Journey) -> Calendar:
         file = self.files.get(journey.sequence)
@@ -549,8 +563,11 @@ class Interpreter:
             ends.append(journey.resumes_at)
         else:
             first = reasons[0][1]
-            journey.paused_at = first.occurred_at
-            self.pauses.append([journey, first.occurred_at, None, first.what.kind])
+            # Told late, it begins where the last pause ended: no time is given back twice.
+            over = [row[2] for row in self.pauses if row[0] is journey]
+            over += [h.resumed_at for h in self.halts if h.sequence in (None, journey.sequence)]
+            journey.paused_at = max([first.occurred_at, *(end for end in over if end)])
+            self.pauses.append([journey, journey.paused_at, None, first.what.kind])
         known = [end for end in ends if end is not None]
         journey.resumes_at = max(known) if len(known) == len(ends) else None
 
@@ -570,9 +587,21 @@ class Interpreter:
 
     def stop(self, journey: Journey, event: Event, now: datetime) -> None:
         if event.what.kind == "converted":
-            journey.end = (event.occurred_at, "converted", event.what.goal)
+            self.end(journey, (event.occurred_at, "converted", event.what.goal), now)
         else:
-            journey.end = (event.occurred_at, "exited", event.what.kind)
+            self.end(journey, (event.occurred_at, "exited", event.what.kind), now)
+
+    def end_archived(self, now: datetime) -> None:
+        """An archived file ends whoever is in it, unless it lets them finish."""
+        for journey in self.journeys:
+            file = self.files.get(journey.sequence)
+            if file and file.status == "archived" and not file.drain and journey.is_live:
+                self.end(journey, (now, "exited", "archived"), now)
+
+    def end(self, journey: Journey, end: tuple[Any, ...], now: datetime) -> None:
+        if journey.end:
+            return
+        journey.end = end
         if journey.status == "in_flight":
             return  # leaves when the claim is settled
         if journey.status == "retry":
@@ -603,28 +632,104 @@ class Interpreter:
                     and journey.is_live
                     and journey.paused_at
                 ):
-                    self.end_pause(journey, journey.paused_at, now)
+                    self.end_pause(journey, now)
 
-    def resume_by_itself(self, now: datetime) -> None:
+    def resume_by_itself(self, now: datetime, sequence: str | None = None) -> None:
         """R6: at its moment, whenever the tick comes."""
         for journey in self.journeys:
             is_over = journey.resumes_at is not None and journey.resumes_at <= now
-            if is_over and journey.paused_at and journey.is_live and not journey.end:
-                self.end_pause(journey, journey.paused_at, journey.resumes_at or now)
+            is_meant = sequence in (None, journey.sequence)
+            if is_over and is_meant and journey.paused_at and journey.is_live and not journey.end:
+                self.end_pause(journey, journey.resumes_at or now)
 
-    def end_pause(self, journey: Journey, paused_at: datetime, at: datetime) -> None:
-        journey.due_at += at - paused_at
-        journey.slot_at += at - paused_at
-        journey.paused_at = journey.resumes_at = None
+    def end_pause(self, journey: Journey, at: datetime) -> None:
+        paused_at, journey.paused_at, journey.resumes_at = journey.paused_at, None, None
+        assert paused_at
+        self.give_back(journey, paused_at, at)
         for pause in self.pauses:
             if pause[0] is journey and pause[2] is None:
                 pause[2] = at
+
+    def give_back(self, journey: Journey, paused_at: datetime, now: datetime) -> None:
+        """R6: the open due time moves by the length of a pause that ends; what others still hold up
+        is left to their ends, and a step that was opened meanwhile has waited for less.
+        """
+        others = [halt.paused_at for halt in self.halts_over(journey.sequence)]
+        if journey.paused_at:
+            others.append(journey.paused_at)
+        since = max(paused_at, journey.anchor_at)
+        length = max(min([now, *others]) - since, timedelta())
+        journey.due_at += length
+        journey.slot_at += length
+
+    def halts_over(self, sequence: str) -> list[Halt]:
+        return [
+            halt
+            for halt in self.halts
+            if halt.resumed_at is None and halt.sequence in (None, sequence)
+        ]
+
+    def is_halted(self, sequence: str | None, by: str) -> bool:
+        return any(
+            halt.sequence == sequence and halt.by == by and halt.resumed_at is None
+            for halt in self.halts
+        )
+
+    def halt(self, sequence: str | None, by: str, now: datetime) -> None:
+        if not self.is_halted(sequence, by):
+            self.halts.append(Halt(sequence, by, now))
+
+    def lift_halt(self, sequence: str | None, by: str, now: datetime) -> None:
+        for halt in self.halts:
+            if (halt.sequence, halt.by, halt.resumed_at) == (sequence, by, None):
+                halt.resumed_at = now
+                for journey in self.journeys:
+                    if journey.is_live and sequence in (None, journey.sequence):
+                        self.give_back(journey, halt.paused_at, now)
+
+    def obey(self, number: int, beat: Beat, now: datetime) -> None:
+        """What operators do before a tick."""
+        match beat.everything:
+            case "pause":
+                self.halt(None, "operator", now)
+            case "stop":
+                self.is_stopped = True
+            case "resume":
+                if self.is_stopped or self.is_halted(None, "operator"):
+                    # What has ended by itself did so before.
+                    self.resume_by_itself(now)
+                self.is_stopped = False
+                self.lift_halt(None, "STOP", now)
+                self.lift_halt(None, "operator", now)
+            case "go":
+                self.is_stopped = False
+        for order in self.world.orders:
+            # A sequence that no tick has seen is refused.
+            if order.beat == number and order.name in self.versions:
+                if order.action == "pause":
+                    self.halt(order.name, "operator", now)
+                elif self.is_halted(order.name, "operator"):
+                    self.resume_by_itself(now, order.name)
+                    self.lift_halt(order.name, "operator", now)
+
+    def look_at_files(self, now: datetime) -> None:
+        """A file says paused, or the STOP file is there: seen at a tick, and gone at a tick."""
+        if self.is_stopped:
+            self.halt(None, "STOP", now)
+        else:
+            self.lift_halt(None, "STOP", now)
+        for name in self.versions:
+            file = self.files.get(name)
+            if file and file.status in ("paused", "draft"):
+                self.halt(name, "file", now)
+            else:
+                self.lift_halt(name, "file", now)
 
     # Enrolment (R12, R18) ---------------------------------------------------------------------------
 
     def enroll(self, now: datetime) -> None:
         for file in self.files.values():
-            if file.status != "active":
+            if file.status != "active" or self.halts_over(file.name):
                 continue
             inside = [j for j in self.journeys if j.sequence == file.name]
             room = len(inside) + 10**6 if file.max_leads is None else file.max_leads
@@ -1050,6 +1155,7 @@ class Interpreter:
             ],
             "ends": [(*key(j), *j.end) for j in self.journeys if j.end],
             "pauses": [(*key(j), *rest) for j, *rest in self.pauses],
+            "halts": [(h.sequence, h.by, h.paused_at, h.resumed_at) for h in self.halts],
             "live": [
                 (
                     *key(j),

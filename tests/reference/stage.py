@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
@@ -11,12 +12,12 @@ from typing import Any
 import duckdb
 
 from pipeline.engine.dispatch import Order
-from pipeline.engine.pauses import resume_enrollment
+from pipeline.engine.pauses import Target, pause, resume, resume_enrollment
 from pipeline.engine.status import count_outcomes
 from pipeline.engine.tick import Run, TickReport, load_files
 from pipeline.inbound.landing import append_lines, landing_line
 from pipeline.ledger.store import ledger_path
-from pipeline.settings import Settings, load_keys
+from pipeline.settings import DripError, Settings, load_keys
 from tests.reference.interpreter import Names
 from tests.reference.worlds import (
     SAID,
@@ -60,6 +61,7 @@ QUERIES = {
         from enrollment_pauses as p inner join enrollments as e using (enrollment_id)
         inner join names as n using (lead_id)
     """,
+    "halts": "select name, paused_by, paused_at, resumed_at from pauses",
     "live": """
         select n.name, q.sequence_id, s.step_id, v.status, v.due_at, v.slot_at, v.anchor_at, v.zone,
             v.is_paused, v.is_ended, v.arm, v.attempts, v.count_sends, v.has_replied,
@@ -171,6 +173,7 @@ class Stage:
             self.now = beat_instant(self.now, beat, next_at)
             self.edit(number)
             self.land(number)
+            self.obey(number, beat)
             self.resume(number)
             next_at = self.tick(beat)
             played.instants.append(self.now)
@@ -227,6 +230,27 @@ class Stage:
             return None, None
         mine = [rest for name, *rest in self.con.execute(SENDS).fetchall() if name == what.lead]
         return mine[what.nth % len(mine)] if mine else (None, None)
+
+    def obey(self, number: int, beat: Beat) -> None:
+        """What operators do; a command that makes no sense just then is refused."""
+        stop_file = self.home / "STOP"
+        if beat.everything == "stop":
+            stop_file.touch()
+        elif beat.everything == "go":
+            stop_file.unlink(missing_ok=True)
+        elif beat.everything:
+            self.command(beat.everything, Target("everything"))
+        for world in self.universe.worlds:
+            for order in world.orders:
+                if order.beat == number:
+                    self.command(order.action, Target("sequence", order.name))
+
+    def command(self, action: str, target: Target) -> None:
+        with suppress(DripError):
+            if action == "pause":
+                pause(self.settings, target, self.now)
+            else:
+                resume(self.settings, target, self.now)
 
     def resume(self, number: int) -> None:
         for world in self.universe.worlds:

@@ -71,6 +71,10 @@ def rows_of(world: World, rows: Rows) -> Rows:
     return {
         table: [row for row in found if any(str(value).startswith(prefix) for value in row[:2])]
         for table, found in rows.items()
+    } | {
+        "halts": [
+            row for row in rows["halts"] if row[0] is None or row[0].startswith(f"{world.name}-")
+        ]
     }
 
 
@@ -110,6 +114,10 @@ def count_rows(seen: Counter[str], world: World, rows: Rows) -> None:
         seen["resumed"] += row[3] is not None
     for row in rows["sends"]:
         seen[f"sent by {row[9]}"] += 1
+    for row in rows["halts"]:
+        scope = "everything" if row[0] is None else "sequence"
+        seen[f"{scope} paused by {row[1]}"] += 1
+        seen[f"{scope} resumed by {row[1]}"] += row[3] is not None
     for row in rows["suppressions"]:
         seen["lifted"] += row[4] is not None
     for row in rows["events"]:
@@ -175,6 +183,8 @@ def smaller_universes(universe: Universe) -> Iterator[Universe]:
     yield from fewer_beats(universe)
     for edits in fewer(world.edits):
         yield with_world(edits=edits)
+    for orders in fewer(world.orders):
+        yield with_world(orders=orders)
     for leads in fewer(world.leads):
         names = {lead.name for lead in leads}
         yield with_world(
@@ -185,6 +195,7 @@ def smaller_universes(universe: Universe) -> Iterator[Universe]:
         yield with_world(
             sequences=sequences,
             edits=tuple(edit for edit in world.edits if edit.name in names),
+            orders=tuple(order for order in world.orders if order.name in names),
             happenings=tuple(h for h in world.happenings if h.sequence in {"", *names}),
         )
     arrivals = tuple(h for h in world.happenings if h.kind == "arrives")
@@ -232,12 +243,15 @@ def fewer_beats(universe: Universe) -> Iterator[Universe]:
                     world,
                     happenings=tuple(replace(h, beat=earlier(h.beat)) for h in world.happenings),
                     edits=tuple(replace(e, beat=earlier(e.beat)) for e in world.edits),
+                    orders=tuple(replace(o, beat=earlier(o.beat)) for o in world.orders),
                 ),
             ),
         )
     for place, beat in enumerate(beats):
         if beat.leaves:
             yield replace(universe, beats=swap(beats, place, replace(beat, leaves=False)))
+        if beat.everything:
+            yield replace(universe, beats=swap(beats, place, replace(beat, everything="")))
 
 
 def simpler_sequences(sequence: Sequence) -> Iterator[Sequence]:
@@ -319,6 +333,9 @@ def tell_steps(steps: tuple[Step, ...], indent: str) -> list[str]:
 def tell_beat(world: World, number: int, beat: Beat, moment: datetime) -> list[str]:
     how = f" beside a dispatcher that reaches {beat.reaches}" if beat.leaves else ""
     lines = [f"tick {number} at {moment:%a %Y-%m-%d %H:%M:%S}{how}"]
+    if beat.everything:
+        lines.append(f"  {beat.everything} everything")
+    lines += [f"  {order.action} {order.name}" for order in world.orders if order.beat == number]
     for edit in world.edits:
         if edit.beat == number:
             lines.append(f"  file {edit.name} becomes")

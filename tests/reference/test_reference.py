@@ -76,4 +76,7 @@ def unseen(seen: Counter[str]) -> set[str]:
         "completed held_out", "converted sale", "exited replied", "exited refused", "paused",
         "resumed", "lifted", "human", "machine", "uncertain", "assigned", "assigned (holdout)",
         "second version", "skipped experiment", "sent by second",
+        "exited archived", "sequence paused by operator", "sequence resumed by operator",
+        "sequence paused by file", "sequence resumed by file", "everything paused by operator",
+        "everything resumed by operator", "everything paused by STOP", "everything resumed by STOP",
     } - {name for name, count in seen.items() if count}  # fmt: skip

@@ -99,6 +99,7 @@ class Sequence:
     steps: tuple[Step, ...]
     sources: tuple[str, ...]
     status: str = "active"
+    drain: bool = False
     only: Condition | None = None
     goal: str | None = None
     holdout_percent: int = 0
@@ -160,6 +161,15 @@ class Edit:
 
 
 @dataclass(frozen=True)
+class Order:
+    """An operator pauses or resumes a sequence before a beat."""
+
+    beat: int
+    action: str  # pause | resume
+    name: str
+
+
+@dataclass(frozen=True)
 class Beat:
     """One tick: so long after the last one, or when something is due.
 
@@ -171,6 +181,7 @@ class Beat:
     waits_for_due: bool = False
     leaves: bool = False
     reaches: str = "nobody"  # nobody | half | everybody
+    everything: str = ""  # pause | resume: a command; stop | go: the STOP file comes and goes
 
 
 @dataclass(frozen=True)
@@ -207,6 +218,7 @@ class World:
     edits: tuple[Edit, ...] = ()
     mailboxes: tuple[Mailbox, ...] = ()
     house: House = House()  # the same in every world of a universe
+    orders: tuple[Order, ...] = ()
 
     def answer(self, lead: str, step: str, attempt: int) -> str:
         """What the other side says to one attempt: accepted, busy, later, refused or nothing."""
@@ -327,6 +339,8 @@ def sequence_file(sequence: Sequence) -> dict[str, Any]:
     }
     if sequence.calendar.holidays:
         file["calendar"]["holidays"] = list(sequence.calendar.holidays)
+    if sequence.drain:
+        file["drain"] = True
     if sequence.react:
         file["react"] = {kind: reaction_file(action) for kind, action in sequence.react}
     if sequence.goal:
