@@ -6,6 +6,7 @@ Belongs here: arguments and tables. Does not: the rehearsal itself (`engine.fore
 
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -62,6 +63,72 @@ def forecast(
     for assumption in found.assumptions:
         say(f"· {assumption}")
     say(f"{found.ticks} ticks rehearsed in {found.seconds:.1f} s; the ledger is as it was.")
+
+
+@app.command()
+def replay(
+    sequence: Annotated[str, typer.Argument(help="A sequence, or a file to try in its place.")],
+    of: Annotated[
+        str | None, typer.Option(help="Whose past a file is tried on; its own name's if left out.")
+    ] = None,
+    since: Annotated[str | None, typer.Option(help="Leads that entered from then on.")] = None,
+    until: Annotated[str | None, typer.Option(help="Live until then (ISO 8601).")] = None,
+    by_rule: Annotated[
+        bool, typer.Option("--by-rule", help="The file's rule chooses among today's leads.")
+    ] = False,
+    leads: Annotated[bool, typer.Option("--leads", help="Name each lead that differs.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a changed sequence over recorded history: who would have been contacted when."""
+    from pipeline.engine.replay import replay as run_replay
+
+    is_file = sequence.endswith((".yml", ".yaml"))
+    path = Path(sequence)
+    with err.status("replay …") as shown:
+        found = run_replay(
+            current_settings(),
+            (of or path.stem) if is_file else sequence,
+            file=path if is_file else None,
+            since=read_moment(since),
+            until=read_moment(until),
+            by_rule=by_rule,
+            progress=lambda moment: shown.update(f"replay: {as_text(moment)} …"),
+        )
+    if as_json:
+        print_json(found.as_dict())
+        return
+    _show_replay(found)
+    if leads:
+        columns = ["lead_id", "step_id", "change", "before_at", "now_at"]
+        table(
+            "Leads that differ (UTC)",
+            columns,
+            [[row[name] for name in columns] for row in found.differences],
+        )
+
+
+def _show_replay(found: Any) -> None:
+    say(
+        f"{found.sequence_id} from {as_text(found.since)} to {as_text(found.until)} UTC: "
+        f"{found.leads['before']} leads entered, {found.leads['now']} in the replay"
+    )
+    columns = ["step_id", "outcome", "reason", "before", "now"]
+    rows = [[row[name] for name in columns] for row in found.outcomes]
+    table("Steps, before and now", columns, rows)
+    names = ["same", "earlier", "later", "only before", "only now", "otherwise"]
+    table(
+        "What changes",
+        ["", *names],
+        [
+            ["steps", *(found.changes.get(name, 0) for name in names)],
+            ["first contacts", *(found.first_contacts.get(name, 0) for name in names)],
+        ],
+    )
+    if not found.differences:
+        say("Nobody would have been contacted otherwise.")
+    for sentence in found.cannot_know:
+        say(f"· {sentence}")
+    say(f"{found.ticks} ticks lived again in {found.seconds:.1f} s; the ledger is as it was.")
 
 
 def _by_day(
