@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from pipeline.cli.app import app
-from pipeline.cli.terminal import AsJson, as_text, current_settings, print_json, say
+from pipeline.cli.terminal import AsJson, as_text, current_settings, print_json, say, table
 from pipeline.settings import DripError, utc_now
 
 if TYPE_CHECKING:
@@ -56,6 +56,40 @@ def stop(scope: ScopeName, name: TargetName = None, as_json: AsJson = False) -> 
         say("Nothing more goes out, nobody is ended: [bold]drip resume everything[/] goes on.")
         return
     _show(report, "stopped", as_json)
+
+
+@app.command()
+def resolve(
+    send: Annotated[int | None, typer.Argument(help="The send's number.")] = None,
+    sent: Annotated[
+        bool | None, typer.Option("--sent/--not-sent", help="Whether it went out.")
+    ] = None,
+    is_list: Annotated[bool, typer.Option("--list", help="List the unknown sends.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Settle a send of which nobody knows whether it went out."""
+    from pipeline.engine.resolve import list_unknown
+    from pipeline.engine.resolve import resolve as run_resolve
+
+    if is_list:
+        found = list_unknown(current_settings())
+        if as_json:
+            print_json(found)
+        else:
+            columns = ["send_id", "sequence_id", "step_id", "sender", "begun_at", "reason"]
+            rows = [[row[name] for name in columns] for row in found]
+            table("Unknown sends (UTC)", columns, rows)
+        return
+    if send is None or sent is None:
+        raise DripError(
+            "Write `drip resolve SEND --sent` or `--not-sent`; `drip resolve --list` names them."
+        )
+    report = run_resolve(current_settings(), send, utc_now(), is_sent=sent)
+    if as_json:
+        print_json(vars(report))
+        return
+    again = "; its step is due again now" if report.is_reopened else ""
+    say(f"Send {send} is {report.status}{again}.")
 
 
 @app.command()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import duckdb
 
+from pipeline.engine.resolve import settle_by_events
 from pipeline.engine.waits import wake_waits
 from pipeline.ledger.statements import fetch_value, run_file
 
@@ -30,6 +31,7 @@ def apply_reactions(con: duckdb.DuckDBPyConnection, now: datetime) -> int:
         [now - JUDGED_AFTER],
     ):
         return 0
+    settle_by_events(con)
     run_file(con, _SQL, judged_before=now - JUDGED_AFTER, now=now)
     wake_waits(con)
     return int(fetch_value(con, "select count(*) from stopping"))

@@ -395,7 +395,7 @@ select
         when w.outcome != 'claimed' then w.outcome
         when s.status = 'handed_over' then 'sent'
         when s.status in ('refused', 'unknown') then s.status
-        when s.status = 'withdrawn' and s.reason = 'paused' then 'postponed'
+        when s.status = 'withdrawn' and s.reason in ('paused', 'reopened') then 'postponed'
         when s.status = 'withdrawn' then 'skipped'
         else 'in_flight'
     end as outcome,

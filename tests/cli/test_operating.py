@@ -68,3 +68,11 @@ def test_stop_ends_one_and_stop_everything_writes_the_file(drip, started):
     assert (started / "home" / "STOP").exists()
     assert drip("resume", "everything", "--json").json()["still_paused_by"] == []
     assert not (started / "home" / "STOP").exists()
+
+
+def test_resolve_lists_and_refuses_what_is_known(drip, started):
+    assert drip("resolve", "--list", "--json").json() == []
+    assert "Unknown sends" in drip("resolve", "--list").out
+    told = drip("resolve", "1", "--sent")
+    assert (told.code, "handed_over, not unknown" in told.err) == (1, True)
+    assert "--sent` or `--not-sent`" in drip("resolve", "1").err

@@ -433,6 +433,13 @@ class Interpreter:
             if e.what.kind in ("opened", "clicked") and e.verdict == "human" and e.send
         ]
         for event in fresh:
+            # R9: a later event of a message settles what was unknown.
+            if event.send and event.send.status == "unknown":
+                at, _, _, attempt, _ = event.send.outcomes[-1]
+                at += timedelta(microseconds=1)
+                event.send.outcomes.append(
+                    (at, "handed_over", "told by a later event", attempt, None)
+                )
             self.suppress(event)
         self.lift()
         self.react(fresh, now)
