@@ -3,12 +3,14 @@
 Belongs here: tables. Does not: anything that changes a fact (`operating`).
 """
 
-from typing import Annotated
+from dataclasses import asdict
+from typing import Annotated, Any
 
 import typer
 
 from pipeline.cli.app import app
 from pipeline.cli.terminal import AsJson, as_text, current_settings, print_json, say, table
+from pipeline.settings import DripError, utc_now
 
 _ENROLLMENT = ["active", "paused", "completed", "converted", "exited"]
 
@@ -18,7 +20,7 @@ def status(as_json: AsJson = False) -> None:
     """Say how things stand: enrollments, what became of planned steps, what waits."""
     from pipeline.engine.status import read_status
 
-    found = read_status(current_settings()).as_dict()
+    found = read_status(current_settings()).as_dict() | {"limits": _limits()}
     if as_json:
         print_json(found)
         return
@@ -35,10 +37,32 @@ def status(as_json: AsJson = False) -> None:
         ["planned", *found["outcomes"]],
         [[found["planned"], *found["outcomes"].values()]],
     )
+    if found["limits"]:
+        rows = [
+            [row["kind"], row["key"], f"{row['used']} / {row['cap']}", row["period"]]
+            for row in found["limits"]
+        ]
+        table("Limits", ["limit", "of", "used / cap", "per"], rows)
     for name in ("leads", "waiting", "rejected", "next_due_at", "last_tick_at", "last_refresh_at"):
         say(f"{name.replace('_', ' ')}: {as_text(found[name])}")
     if found["is_stopped"]:
         say("[yellow]STOP is in force: nothing is planned or handed over.[/]")
+
+
+def _limits() -> list[dict[str, Any]] | None:
+    """Today's use of each limit; None when the files that set them cannot be read."""
+    from pipeline.engine.limits import read_usage
+    from pipeline.engine.tick import load_files
+    from pipeline.ledger.store import open_ledger
+
+    settings = current_settings()
+    try:
+        workspace, sequences = load_files(settings.sequences)
+    except DripError:
+        # How things stand is asked for when files are broken, too; `drip check` says what is wrong.
+        return None
+    with open_ledger(settings.home, read_only=True) as con:
+        return [asdict(row) for row in read_usage(con, workspace, sequences, utc_now())]
 
 
 @app.command()

@@ -5,7 +5,7 @@ passes. Does not: what becomes of who is postponed (`plan_outcomes.sql`), the co
 (`plan_verdicts.sql`), refusing enrollments (`enroll`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -18,6 +18,7 @@ import polars as pl
 from pipeline.engine.programme import Programme
 from pipeline.ledger.statements import fetch_value, run_file
 from pipeline.sequences.calendars import local_to_utc
+from pipeline.sequences.compiled import CompiledSequence
 from pipeline.sequences.model import SenderLimits, WarmUp, Workspace
 
 _HERE = Path(__file__).parent
@@ -89,6 +90,46 @@ class Clock:
         )
 
 
+@dataclass(frozen=True)
+class Usage:
+    """How much of one limit is used: of sequence, domain or sender `key`, in this day or hour.
+
+    Key `*` stands for the fullest of the domains that are not named.
+    """
+
+    kind: str
+    key: str
+    period: str
+    used: int
+    cap: int
+
+
+def read_usage(
+    con: duckdb.DuckDBPyConnection,
+    workspace: Workspace,
+    sequences: Iterable[CompiledSequence],
+    now: datetime,
+) -> list[Usage]:
+    """Return the use of every limit of the workspace's day and hour, in the order of the passes."""
+    clock = Clock.read(workspace.timezone, now)
+    quotas = list(read_quotas(con, workspace, sequences, clock))
+    if not quotas:
+        return []
+    con.register("quota", pl.DataFrame(quotas, schema=_QUOTA_SCHEMA, orient="row"))
+    _count_today(con, clock)
+    run_file(
+        con, _HERE / "limits_usage.sql", day_start=clock.day_start, hour_start=clock.hour_start
+    )
+    rows = con.execute("select * from usage order by place, key").fetchall()
+    con.unregister("quota")
+    return [
+        Usage(kind, key, period, used, cap)
+        for _, kind, key, per_day, per_hour, in_day, in_hour in rows
+        for period, used, cap in (("day", in_day, per_day), ("hour", in_hour, per_hour))
+        if cap is not None
+    ]
+
+
 def apply_limits(con: duckdb.DuckDBPyConnection, programme: Programme, now: datetime) -> None:
     """Create `postponed_by_limits` (enrollment_id, reason, until_at) from `reachable`.
 
@@ -101,8 +142,9 @@ def apply_limits(con: duckdb.DuckDBPyConnection, programme: Programme, now: date
     if fetch_value(con, _IS_CLAIMED_ANEW):
         con.execute(_SENDERS_OF_CLAIMED)
     _apply_lead_limits(con, programme, now)
+    _apply_campaigns(con, programme)
     clock = Clock.read(programme.workspace.timezone, now)
-    quotas = list(read_quotas(con, programme, clock))
+    quotas = list(read_quotas(con, programme.workspace, programme.sequences, clock))
     if not quotas:
         return
     con.register("quota", pl.DataFrame(quotas, schema=_QUOTA_SCHEMA, orient="row"))
@@ -134,6 +176,20 @@ def _apply_lead_limits(con: duckdb.DuckDBPyConnection, programme: Programme, now
         run_file(con, _HERE / "limits_lead_place.sql", place=place, last_place=last_place)
     con.unregister("lead_limit")
     con.unregister("zone_day")
+
+
+def _apply_campaigns(con: duckdb.DuckDBPyConnection, programme: Programme) -> None:
+    members = [
+        (sequence.sequence_id, sequence.campaign)
+        for sequence in programme.sequences
+        if sequence.campaign is not None and not sequence.overlap
+    ]
+    if len(members) == len({campaign for _, campaign in members}):
+        return
+    schema = {"sequence_id": pl.String, "campaign": pl.String}
+    con.register("campaign_member", pl.DataFrame(members, schema=schema, orient="row"))
+    run_file(con, _HERE / "limits_campaign.sql")
+    con.unregister("campaign_member")
 
 
 def limits_reach(programme: Programme) -> timedelta:
@@ -187,15 +243,18 @@ def _count_today(con: duckdb.DuckDBPyConnection, clock: Clock) -> None:
 
 
 def read_quotas(
-    con: duckdb.DuckDBPyConnection, programme: Programme, clock: Clock
+    con: duckdb.DuckDBPyConnection,
+    workspace: Workspace,
+    sequences: Iterable[CompiledSequence],
+    clock: Clock,
 ) -> Iterator[tuple[str, str, int | None, int | None]]:
     """Yield (pass, key, contacts per day, contacts per hour) of every limit in force now."""
-    for sequence in programme.sequences:
+    for sequence in sequences:
         limits = sequence.limits
         if limits.per_day is not None or limits.per_hour is not None:
             yield "sequence", sequence.sequence_id, limits.per_day, limits.per_hour
-    yield from _domain_quotas(programme.workspace)
-    for name, sender in programme.workspace.senders.items():
+    yield from _domain_quotas(workspace)
+    for name, sender in workspace.senders.items():
         per_day = _sender_per_day(con, name, sender.limits, clock)
         if per_day is not None or sender.limits.per_hour is not None:
             yield "sender", name, per_day, sender.limits.per_hour

@@ -48,15 +48,25 @@ named as (
 ),
 
 -- Only before keys where not all find a place there is a queue; most days there is none.
-room as (
+free as (
     select
         n.key,
-        q.per_day - coalesce(u.in_day, 0) as in_day,
-        q.per_hour - coalesce(u.in_hour, 0) as in_hour
+        n.count_asking,
+        q.per_day - least(q.per_day, coalesce(u.in_day, 0)) as in_day,
+        q.per_hour - least(q.per_hour, coalesce(u.in_hour, 0)) as in_hour
     from named as n
     inner join quota as q on n.quota_key = q.key and q.pass = $pass_name
     left join used as u on n.key = u.key
-    where n.count_asking > least(q.per_day - coalesce(u.in_day, 0), q.per_hour - coalesce(u.in_hour, 0))
+),
+
+-- Who goes takes a place of the day and one of the hour, so the smaller room is what holds the others up.
+room as (
+    select
+        key,
+        least(in_day, in_hour) as places,
+        in_hour is null or in_day <= in_hour as is_day
+    from free
+    where count_asking > least(in_day, in_hour)
 ),
 
 -- A ghost takes no place and goes when the next one would have found one (R12).
@@ -65,8 +75,8 @@ queue as (
         a.enrollment_id,
         a.window_id,
         a.zone,
-        r.in_day,
-        r.in_hour,
+        r.places,
+        r.is_day,
         a.is_holdout::int + count(*) filter (where not a.is_holdout) over (
             partition by a.key
             order by (a.count_sends = 0), a.due_at, a.enrollment_id
@@ -78,8 +88,8 @@ queue as (
 
 select
     q.enrollment_id,
-    $pass_name || if(q.place > q.in_day, '_cap', '_hour_cap') as reason,
-    if(q.place > q.in_day, z.next_day_opens_at, z.next_hour_opens_at) as until_at
+    $pass_name || if(q.is_day, '_cap', '_hour_cap') as reason,
+    if(q.is_day, z.next_day_opens_at, z.next_hour_opens_at) as until_at
 from queue as q
 inner join zone_now as z on q.window_id = z.window_id and q.zone = z.zone
-where q.place > least(q.in_day, q.in_hour);
+where q.place > q.places;

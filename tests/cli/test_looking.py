@@ -9,6 +9,17 @@ def test_json_of_why_is_the_story_with_moments_in_utc(drip, started):
     assert all(datetime.fromisoformat(row["moment"]).tzinfo for row in story)
 
 
+def test_status_tells_the_use_of_each_limit(drip, started):
+    assert drip("status", "--json").json()["limits"] == []
+    file = started / "sequences" / "welcome.yml"
+    file.write_text(file.read_text() + "limits: {per_day: 7}\n")
+    (row,) = drip("status", "--json").json()["limits"]
+    assert (row["kind"], row["key"], row["period"], row["cap"]) == ("sequence", "welcome", "day", 7)
+    assert f"{row['used']} / 7" in drip("status").out
+    file.write_text("steps: broken")
+    assert drip("status", "--json").json()["limits"] is None
+
+
 def test_status_accounts_for_every_planned_step(drip, started):
     status = drip("status", "--json").json()
     assert status["planned"] == sum(status["outcomes"].values()) == 1
