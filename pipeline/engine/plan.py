@@ -29,6 +29,7 @@ _HERE = Path(__file__).parent
 # Most calendars open within days; holidays of one's own may close one for longer.
 _HORIZON = timedelta(days=32)
 _FARTHEST = timedelta(days=400)
+_QUIET_MARK = "@"
 _WINDOW_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "window_id": pl.String,
     "zone": pl.String,
@@ -134,6 +135,13 @@ def _windows(
 
 def _create_windows(con: duckdb.DuckDBPyConnection, programme: Programme, now: datetime) -> None:
     """Create `open_window` (windows of each calendar and zone) and `zone_now` (what is next)."""
+    quiet_hours = programme.workspace.quiet_hours
+    for channel in quiet_hours:
+        # The same calendar has other windows on a channel with quiet hours (R3).
+        con.execute(
+            "update due set window_id = window_id || $mark || channel where channel = $channel",
+            {"mark": _QUIET_MARK, "channel": channel},
+        )
     pairs = con.execute(
         "select window_id, sequence_id, zone, min(slot_at) from due "
         "where channel is not null group by all"
@@ -142,8 +150,11 @@ def _create_windows(con: duckdb.DuckDBPyConnection, programme: Programme, now: d
     for window_id, sequence_id, zone, first in pairs:
         sequence = programme.sequence(sequence_id)
         calendar = sequence.calendar if sequence else Calendar()
-        if window_id in programme.hours:
-            calendar = replace(calendar, windows=programme.hours[window_id])
+        calendar_id, _, channel = window_id.partition(_QUIET_MARK)
+        if calendar_id in programme.hours:
+            calendar = replace(calendar, windows=programme.hours[calendar_id])
+        if channel:
+            calendar = replace(calendar, quiet=quiet_hours[channel])
         # Whole days keep the cache warm from tick to tick.
         start = _whole_day(first) - timedelta(days=1)
         rows += [

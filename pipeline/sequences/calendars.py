@@ -26,6 +26,7 @@ class Calendar:
         windows: Opening and closing minute after midnight of the opening day, ascending. A closing
             minute above 1440 lies on the next day.
         holidays: Names of holidays (`closed_days`), ascending; on their dates no window opens.
+        quiet: Hours of a channel, like windows, in which nobody is contacted on any day (R3).
     """
 
     timezone: str = "lead"
@@ -33,11 +34,12 @@ class Calendar:
     days: tuple[int, ...] = (0, 1, 2, 3, 4)
     windows: tuple[tuple[int, int], ...] = ((9 * 60, 17 * 60),)
     holidays: tuple[str, ...] = ()
+    quiet: tuple[tuple[int, int], ...] = ()
 
     @property
     def is_always_open(self) -> bool:
         """Whether every instant is inside a window, in every zone."""
-        every_day = len(set(self.days)) == len(DAY_NAMES) and not self.holidays
+        every_day = len(set(self.days)) == len(DAY_NAMES) and not (self.holidays or self.quiet)
         return every_day and (0, MINUTES_PER_DAY) in self.windows
 
 
@@ -96,7 +98,26 @@ def open_windows(
             found[-1] = (found[-1][0], max(found[-1][1], closes_at))
         else:
             found.append((opens_at, closes_at))
-    return found
+    return list(_without_quiet(found, calendar, zone)) if calendar.quiet else found
+
+
+def _without_quiet(
+    found: list[tuple[datetime, datetime]], calendar: Calendar, zone: str
+) -> Iterator[tuple[datetime, datetime]]:
+    if not found:
+        return
+    every_day = Calendar(days=tuple(range(7)), windows=calendar.quiet)
+    quiet = open_windows(every_day, zone, found[0][0], found[-1][1])
+    for opens_at, closes_at in found:
+        begin = opens_at
+        for quiet_from, quiet_to in quiet:
+            if quiet_to <= begin or quiet_from >= closes_at:
+                continue
+            if quiet_from > begin:
+                yield begin, quiet_from
+            begin = quiet_to
+        if begin < closes_at:
+            yield begin, closes_at
 
 
 def _windows(

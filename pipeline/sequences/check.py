@@ -5,9 +5,12 @@ finds them, so that the engine refuses the same files.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from pipeline.sequences.calendars import open_windows
 from pipeline.sequences.compile import WORKSPACE_FILE, read_folder
 from pipeline.sequences.compiled import CompiledSequence, CompiledStep
 from pipeline.sequences.model import Workspace
@@ -18,6 +21,9 @@ from pipeline.sequences.yaml_file import KeyPath, YamlFile, read_yaml
 LONGEST_SUBJECT = 50
 # Three parts of a text message; more is refused by some gateways, and paid for by each part.
 LONGEST_TEXT = 480
+
+# Any year tells whether a calendar opens at all.
+_SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 __all__ = ["Problem", "check_folder", "inspect_folder"]
 
@@ -32,6 +38,8 @@ def inspect_folder(folder: Path) -> tuple[list[Problem], list[CompiledSequence]]
     workspace, sequences, problems = read_folder(folder)
     if workspace:
         problems.extend(_advise_workspace(workspace))
+        for sequence in sequences:
+            problems.extend(_advise_hours(sequence, workspace))
     for sequence in sequences:
         source = read_yaml(folder / f"{sequence.sequence_id}.yml", f"{sequence.sequence_id}.yml")
         if isinstance(source, YamlFile):
@@ -43,6 +51,15 @@ def _advise_workspace(workspace: Workspace) -> Iterator[Problem]:
     if not workspace.address.strip():
         message = "no postal address: many countries ask for one in each mail: add `address:`"
         yield Problem(WORKSPACE_FILE, 1, "address", message, "warning")
+
+
+def _advise_hours(sequence: CompiledSequence, workspace: Workspace) -> Iterator[Problem]:
+    """Warn where the calendar and a channel's quiet hours leave nothing open."""
+    for channel in sorted({step.channel for step in sequence.steps if step.channel}):
+        calendar = replace(sequence.calendar, quiet=workspace.quiet_on(channel))
+        if not open_windows(calendar, "UTC", _SOME_DAY, _SOME_DAY + timedelta(days=366)):
+            message = f"no {channel} step ever goes out: calendar and quiet hours leave no window"
+            yield Problem(f"{sequence.sequence_id}.yml", 1, "calendar", message, "warning")
 
 
 def _advise(sequence: CompiledSequence, source: YamlFile) -> Iterator[Problem]:

@@ -193,6 +193,16 @@ def _read_windows(value: object) -> tuple[tuple[int, int], ...]:
     return tuple(sorted(_read_window(text) for text in texts))
 
 
+def _read_quiet(value: object) -> tuple[tuple[int, int], ...]:
+    windows = _read_windows(value)
+    quiet = {
+        minute % MINUTES_PER_DAY for opens, closes in windows for minute in range(opens, closes)
+    }
+    if len(quiet) == MINUTES_PER_DAY:
+        raise ValueError(f"{value!r} leave no hour of the day: write fewer quiet hours")
+    return windows
+
+
 def _read_window(value: object) -> tuple[int, int]:
     match = _WINDOW.fullmatch(value) if isinstance(value, str) else None
     if match is None:
@@ -324,7 +334,14 @@ class Workspace(_Strict):
     senders: dict[Name, Sender]
     default_senders: dict[ChannelName, str] = {}
     goals: dict[Word, Annotated[str, _check_text(_check_goal_source)]] = {}
+    quiet_hours: dict[
+        ChannelName, Annotated[tuple[tuple[int, int], ...], BeforeValidator(_read_quiet)]
+    ] = {}
     limits: WorkspaceLimits = WorkspaceLimits()
+
+    def quiet_on(self, channel: str) -> tuple[tuple[int, int], ...]:
+        """Return the quiet hours of a channel, none where nothing is written."""
+        return next((hours for name, hours in self.quiet_hours.items() if name == channel), ())
 
     def default_sender(self, channel: str) -> str | None:
         """Return the sender of steps that name none: the default, else the only one there is."""

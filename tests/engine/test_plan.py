@@ -189,3 +189,24 @@ def test_moving_the_clock_back_contacts_nobody_again(world):
     world.tick(hours=-2)
     world.tick(hours=1)
     assert len(world.mail()) == before == 10
+
+
+def test_quiet_hours_of_a_channel_hold_on_top_of_the_calendar(world):
+    path = world.folder / "workspace.yml"
+    path.write_text(path.read_text() + 'quiet_hours: {sms: ["20:00-09:30", "10:00-10:30"]}\n')
+    steps = (
+        "  - {id: a, channel: email, subject: A, body: templates/hello.md}\n"
+        "  - {id: b, channel: sms, text: B}\n"
+        "  - {id: c, after: 10h, channel: sms, text: C}\n"
+    )
+    world.sequence("one", steps)
+    world.leads(1)
+    world.tick_until(world.now + timedelta(days=2))
+    # Monday, ten in New York: the mail goes, the text waits half an hour, the next one until Tuesday.
+    assert world.rows(
+        "select channel, claimed_at - timestamptz '2026-01-05 15:00Z' from sends order by claimed_at"
+    ) == [
+        ("email", timedelta(0)),
+        ("sms", timedelta(minutes=30)),
+        ("sms", timedelta(hours=23, minutes=30)),
+    ]

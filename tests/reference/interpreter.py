@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from tests.reference.worlds import (
     DEFAULT_REACTIONS,
+    QUIET,
     SAID,
     WORKSPACE_ZONE,
     Arm,
@@ -65,7 +66,23 @@ def first_instant(local: datetime, zone: str) -> datetime:
 
 
 def first_open(calendar: Calendar, zone: str, moment: datetime) -> datetime:
-    """The first instant at or after a moment inside a window (R3)."""
+    """The first instant at or after a moment inside a window and outside quiet hours (R3)."""
+    every_day = Calendar(hours=calendar.quiet)
+    while True:
+        found = first_in_window(calendar, zone, moment)
+        today = wall(found, zone).date()
+        ends = [
+            until
+            for offset in (-2, -1, 0, 1)
+            for begins, until in windows_of(every_day, zone, today + timedelta(days=offset))
+            if begins <= found < until
+        ]
+        if not ends:
+            return found
+        moment = max(ends)
+
+
+def first_in_window(calendar: Calendar, zone: str, moment: datetime) -> datetime:
     day = wall(moment, zone).date() - timedelta(days=2)
     while True:
         found = [
@@ -403,7 +420,8 @@ class Interpreter:
     def window(self, journey: Journey) -> Calendar:
         """The calendar of the open step: an arm may have hours of its own."""
         hours = journey.trial and journey.trial.hours
-        return replace(self.calendar(journey), hours=hours) if hours else self.calendar(journey)
+        calendar = replace(self.calendar(journey), quiet=QUIET.get(journey.channel, ()))
+        return replace(calendar, hours=hours) if hours else calendar
 
     # What has landed --------------------------------------------------------------------------------
 

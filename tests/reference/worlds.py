@@ -11,6 +11,8 @@ URLS = ("https://example.com/a", "https://example.com/pricing", "https://example
 READER = "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X)"
 PROXY = "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"
 SCANNERS = ("curl/8.5.0", "Mozilla/5.0")
+# Nobody gets a text message at night, nor at noon: in all worlds, since they share a workspace.
+QUIET = {"sms": ("21:30-07:15", "12:00-12:45")}
 ADDRESSES = ("email", "phone", "external_id")
 DEFAULT_REACTIONS = {
     "converted": "stop",
@@ -91,6 +93,7 @@ class Calendar:
     days: tuple[str, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
     hours: tuple[str, ...] = ("00:00-24:00",)
     holidays: tuple[str, ...] = ()  # US, DE-BY, dates
+    quiet: tuple[str, ...] = ()  # of the open step's channel
 
 
 @dataclass(frozen=True)
@@ -279,6 +282,7 @@ def write_workspace(folder: Path, worlds: tuple[World, ...]) -> None:
                 "to": "{{ phone }}@sms.example.com",
             },
         },
+        "quiet_hours": {channel: list(hours) for channel, hours in QUIET.items()},
         "goals": {"sale": "webhook:webhook", "demo": "webhook:webhook"},
     }
     (folder / "workspace.yml").write_text(json.dumps(workspace))

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
@@ -166,3 +167,33 @@ def test_a_holiday_is_a_date_on_the_wall_clock_of_the_zone() -> None:
         (at("2026-12-24T00:00"), at("2026-12-24T15:00")),
         (at("2026-12-25T15:00"), at("2026-12-26T00:00")),
     ]
+
+
+def test_quiet_hours_are_cut_out_of_every_window_on_every_day() -> None:
+    calendar = Calendar(
+        days=(3,), windows=((8 * 60, 26 * 60),), quiet=((12 * 60, 13 * 60), (21 * 60, 33 * 60))
+    )
+    # Thursday's window would last until two in the morning.
+    assert open_windows(calendar, "UTC", at("2026-06-04"), at("2026-06-06")) == [
+        (at("2026-06-04T09:00"), at("2026-06-04T12:00")),
+        (at("2026-06-04T13:00"), at("2026-06-04T21:00")),
+    ]
+    assert not Calendar(days=EVERY_DAY, windows=((0, 1440),), quiet=((0, 60),)).is_always_open
+
+
+@given(NAIVE, st.integers(0, 3000), st.sampled_from(ZONES))
+def test_with_quiet_hours_an_instant_is_open_if_it_was_and_is_not_quiet(
+    local: datetime, minutes: int, zone: str
+) -> None:
+    start, end = local.replace(tzinfo=UTC), local.replace(tzinfo=UTC) + timedelta(days=4)
+    hours = Calendar(days=(0, 2, 3, 6), windows=((130, 400), (600, 1500)))
+    quiet = Calendar(days=EVERY_DAY, windows=((240, 300), (1300, 1600)))
+    both = replace(hours, quiet=quiet.windows)
+    moment = start + timedelta(minutes=minutes)
+
+    def is_open(calendar: Calendar) -> bool:
+        found = open_windows(calendar, zone, start, end)
+        assert all(one[1] <= other[0] for one, other in pairwise(found))
+        return any(opens <= moment < closes for opens, closes in found)
+
+    assert is_open(both) == (is_open(hours) and not is_open(quiet))

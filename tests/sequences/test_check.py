@@ -71,3 +71,16 @@ def test_a_workspace_without_postal_address_is_a_warning(write: Write) -> None:
     path.write_text(path.read_text().replace("address: 1 Example Street\n", ""))
     (problem,) = check_folder(folder)
     assert (problem.field, problem.severity) == ("address", "warning")
+
+
+def test_hours_that_are_all_quiet_are_advised_against(write: Write) -> None:
+    steps = f"steps: [{{id: a, {MAIL}}}, {{id: t, channel: sms, text: Hi}}]"
+    folder = write({"s.yml": f'calendar: {{hours: "21:00-23:00"}}\n{steps}'})
+    path = folder / "workspace.yml"
+    path.write_text(path.read_text() + 'quiet_hours: {sms: "20:00-08:00"}\n')
+    (problem,) = check_folder(folder)
+    assert (problem.severity, problem.field) == ("warning", "calendar")
+    assert "no sms step ever goes out" in problem.message
+    path.write_text(path.read_text().replace('"20:00-08:00"', '["20:00-08:00", "07:00-20:00"]'))
+    (problem,) = check_folder(folder)
+    assert "leave no hour of the day" in problem.message
