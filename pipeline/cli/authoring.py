@@ -3,6 +3,7 @@
 Belongs here: arguments and printing. Does not: what is right in a file (`sequences`).
 """
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -119,6 +120,17 @@ def _show_made(made: dict[str, Any], as_json: bool) -> None:
     for problem in made["problems"]:
         say(f"[yellow]to mend[/] {escape(problem)}")
     say("It is a draft: change it, run [bold]drip check[/], then write `status: active`.")
+
+
+@app.command()
+def schema(as_json: AsJson = False) -> None:
+    """Print every field of a sequence file with its default and examples, as Markdown."""
+    from pipeline.sequences.schema import json_schema, schema_page
+
+    if as_json:
+        print_json(json_schema())
+    else:
+        sys.stdout.write(schema_page())
 
 
 @app.command()

@@ -31,12 +31,19 @@ def in_force(sequence: CompiledSequence) -> dict[str, str]:
         "category": sequence.category,
         "timezone": zone,
         "days": " ".join(DAY_NAMES[day] for day in calendar.days),
-        "hours": " ".join(
-            f"{_clock(opens)}-{_clock(closes)}" for opens, closes in calendar.windows
-        ),
+        "hours": " ".join(write_window(*window) for window in calendar.windows),
         "holidays": " ".join(calendar.holidays),
         "limits": ", ".join(f"{name} {value}" for name, value in limits),
     }
+
+
+def write_window(opens: int, closes: int) -> str:
+    """Write hours as a file would, from minutes after midnight of the opening day.
+
+    >>> write_window(1320, 1560)
+    '22:00-02:00'
+    """
+    return f"{_clock(opens)}-{_clock(closes)}"
 
 
 def _clock(minute: int) -> str:

@@ -79,3 +79,9 @@ def test_preview_without_a_step_outlines_the_sequence(drip, started):
     assert (told.code, "category: nurture" in told.out, "Steps" in told.out) == (0, True, True)
     told = drip("preview", "nothing")
     assert (told.code, "There is no sequence 'nothing'" in told.err) == (1, True)
+
+
+def test_schema_prints_a_page_for_people_and_a_schema_for_editors(drip, started):
+    told = drip("schema")
+    assert (told.code, told.out.startswith("# A sequence file")) == (0, True)
+    assert "steps" in drip("schema", "--json").json()["properties"]
