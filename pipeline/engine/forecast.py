@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 import polars as pl
 
-from pipeline.engine.rehearsal import Rehearsal, choose_slot, open_private
+from pipeline.engine.rehearsal import SLOT, Rehearsal, choose_slot, open_private
 from pipeline.engine.tick import load_files
 from pipeline.ledger.statements import fetch_value, run_file
 from pipeline.sequences.calendars import local_to_utc
@@ -23,6 +23,8 @@ from pipeline.settings import DripError, Settings
 
 _SQL = Path(__file__).with_name("forecast.sql")
 _MOST_DAYS = 366
+# From so many live enrollments on a tick costs seconds: by the hour, two weeks are some 300.
+_LARGE = 20_000
 _DAY_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "day": pl.Date,
     "from_at": pl.Datetime("us", "UTC"),
@@ -96,7 +98,7 @@ def forecast(
             "last_why": _last_row(stage.con, "why"),
         }
         rehearsal = Rehearsal(stage, settings, workspace, sequences)
-        step = choose_slot(sequences) if slot is None else slot
+        step = choose_slot(sequences, _usual_slot(stage.con)) if slot is None else slot
         moments = rehearsal.run_until(now, bounds[-1][2], step, progress)
         rows = _count(stage.con, bounds, marks)
         assumptions = _assumptions(stage.con, settings.home, step)
@@ -110,6 +112,11 @@ def forecast(
         ticks=len(moments),
         seconds=time.perf_counter() - began,
     )
+
+
+def _usual_slot(con: duckdb.DuckDBPyConnection) -> timedelta:
+    is_large = fetch_value(con, "select count(*) from live") >= _LARGE
+    return timedelta(hours=1) if is_large else SLOT
 
 
 def _check_moment(con: duckdb.DuckDBPyConnection, now: datetime) -> None:

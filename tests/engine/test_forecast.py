@@ -190,6 +190,14 @@ def test_what_it_takes_for_granted_is_said(world):
     assert sum(row["messages"] for row in found.messages) == 3
 
 
+def test_a_large_ledger_is_rehearsed_by_the_hour(world, monkeypatch):
+    world.sequence("one", STEPS)
+    world.leads(2)
+    world.tick()
+    monkeypatch.setattr("pipeline.engine.forecast._LARGE", 2)
+    assert "every 60 minutes" in " ".join(forecast(world.settings, world.now, days=1).assumptions)
+
+
 def test_nothing_is_left_of_a_forecast_that_fails(world):
     world.sequence("one", STEPS)
     world.leads(2)
