@@ -91,7 +91,7 @@ select
     'waiting' as status,
     next_due_at as due_at,
     -- What is waited for may be there already: the planner looks at once, and again at the time-out.
-    case when kind = 'wait_for' then settled_at else next_due_at end as slot_at,
+    case when kind = 'wait_for' then enrolled_at else next_due_at end as slot_at,
     settled_at as anchor_at,
     enrolled_at,
     next_zone as zone,

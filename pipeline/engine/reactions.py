@@ -4,7 +4,7 @@ Belongs here: applying the temp table `new_events` that ingest leaves. Does not:
 (`inbound.ingest`), suppression (checked when a step is planned and before it is handed over).
 """
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -12,10 +12,12 @@ import duckdb
 from pipeline.engine.resolve import settle_by_events
 from pipeline.engine.waits import wake_waits
 from pipeline.ledger.statements import fetch_value, run_file
+from pipeline.sequences.conditions import JUDGED_SECONDS
 
 _SQL = Path(__file__).with_name("reactions.sql")
 # The burst around an open or a click can be judged after this time (R5).
-JUDGED_AFTER = timedelta(seconds=10)
+JUDGED_AFTER = timedelta(seconds=JUDGED_SECONDS)
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def apply_reactions(con: duckdb.DuckDBPyConnection, now: datetime) -> int:
@@ -32,6 +34,13 @@ def apply_reactions(con: duckdb.DuckDBPyConnection, now: datetime) -> int:
     ):
         return 0
     settle_by_events(con)
-    run_file(con, _SQL, judged_before=now - JUDGED_AFTER, now=now)
+    return react(con, now, judged_before=now - JUDGED_AFTER)
+
+
+def react(
+    con: duckdb.DuckDBPyConnection, now: datetime, judged_before: datetime = _LONG_AGO
+) -> int:
+    """Apply `new_events` and what could be judged before a moment; return how many it ended."""
+    run_file(con, _SQL, judged_before=judged_before, now=now)
     wake_waits(con)
     return int(fetch_value(con, "select count(*) from stopping"))

@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.engine.advance import advance
+from pipeline.engine.bounces import take_bounces
 from pipeline.ledger.statements import run_file
 
 _SQL = Path(__file__).with_name("settle.sql")
@@ -20,6 +21,7 @@ def settle(con: duckdb.DuckDBPyConnection, salt: str) -> dict[str, int]:
     Returns counts by answer. Answers for sends that are no longer in flight are ignored, so the
     same answer twice does nothing.
     """
+    take_bounces(con)
     run_file(con, _SQL)
     advance(con, salt)
     return dict(con.execute("select answer, count(*) from settled group by answer").fetchall())

@@ -1,5 +1,5 @@
 -- Wakes the waits of whoever something new happened to: the planner looks at a row whose slot has come. The slot goes back
--- to where the wait began, so that a pause in between moves it to the moment of the resumption at the latest.
+-- to the start of the enrollment, so that any pause since moves it to the moment of the resumption at the latest.
 
 create or replace temp table woken as
 select v.enrollment_id
@@ -14,6 +14,6 @@ inner join wait_step as w on v.version_id = w.version_id and v.step_ix = w.step_
 inner join judged as j on v.enrollment_id = j.enrollment_id
 where j.kind = w.event or (w.event = 'opened' and j.kind = 'clicked');
 
-update live set slot_at = live.anchor_at
+update live set slot_at = live.enrolled_at
 from woken as k
 where live.enrollment_id = k.enrollment_id;

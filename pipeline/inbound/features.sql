@@ -9,18 +9,19 @@ with fresh as (
 ),
 
 units as (
-    select distinct unit_id from fresh
+    select unit_id, min(received_at) - interval 1 hour as since_at from fresh group by unit_id
 ),
 
+-- The hour before a unit's own news, whatever else came in beside it.
 recent as (
     select
-        event_id, coalesce(send_id, -lead_id) as unit_id, send_id, kind, occurred_at, url, agent, source, origin,
-        enrollment_id, step_ix, received_at, verdict
-    from events
+        e.event_id, u.unit_id, e.send_id, e.kind, e.occurred_at, e.url, e.agent, e.source, e.origin, e.enrollment_id,
+        e.step_ix, e.received_at, e.verdict
+    from events as e
+    inner join units as u on coalesce(e.send_id, -e.lead_id) = u.unit_id and e.received_at >= u.since_at
     where
-        kind in ('opened', 'clicked', 'delivered')
-        and received_at >= (select min(received_at) - interval 1 hour from fresh)
-        and coalesce(send_id, -lead_id) in (select unit_id from units)
+        e.kind in ('opened', 'clicked', 'delivered')
+        and e.received_at >= (select min(received_at) - interval 1 hour from fresh)
 ),
 
 around as (

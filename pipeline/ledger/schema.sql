@@ -102,7 +102,7 @@ create table experiments (
     sequence_id varchar,                -- where it runs; null for an imported experiment outside a sequence
     step_id varchar,                    -- on which step
     varies varchar not null,            -- content (sender included) | delay | send_time | channel | presence
-    metric varchar not null,            -- replied | clicked | opened | goal(name) | revenue(name) | custom(name)
+    metric varchar not null,            -- replied | clicked | opened | answered | goal(name) | revenue(name) | custom(name)
     window_seconds bigint not null,     -- outcome window from assignment
     mode varchar not null,              -- open | planned
     planned_leads bigint,               -- planned size, all arms together; in open mode a guess that tunes the boundary
@@ -268,7 +268,7 @@ create table events (
     network varchar,                    -- coarse network (/24, /48) as a keyed hash, for the verdict
     verdict varchar not null,           -- human | uncertain | machine
     verdict_version smallint not null,  -- version of the classifier
-    source varchar not null,            -- tracker | webhook:<name> | import:<name> | operator
+    source varchar not null,            -- tracker | webhook:<name> | import:<name> | operator | dispatcher
     origin varchar not null             -- live | import
 );
 

@@ -110,7 +110,7 @@ class Experiment:
 
     Attributes:
         share: Part of the units in the test, 0 to 1; the rest gets the control outside it.
-        metric: replied | clicked | opened | goal(name) | revenue(name).
+        metric: replied | clicked | opened | answered | goal(name) | revenue(name).
         window_seconds: Outcome window from the assignment.
         planned_leads: All arms together; a guess in open mode, or None.
     """

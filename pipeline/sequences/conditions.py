@@ -26,13 +26,16 @@ _FUNCTIONS = {
     "sent": "sent('step')",
     "opened": "opened('step')",
     "clicked": "clicked('step') or clicked('step', '*part of url*')",
+    "answered": "answered('step')",
     "replied": "replied()",
     "converted": "converted()",
     "count_sends": "count_sends()",
-    "days_since": "days_since('enrolled')",
+    "days_since": "days_since('enrolled') or days_since('step')",
 }
 _LEAD_COLUMNS = {"source", "country", "timezone", "created_at"}
 _ESCAPE = "!"
+# The burst around an open or a click can be judged after this time (R5).
+JUDGED_SECONDS = 10
 
 
 class ConditionError(ValueError):
@@ -360,7 +363,7 @@ class _Translator:
         if not self.scope.is_enrollment:
             raise _refuse(node, f"{name}() needs an enrollment: an enrolment rule has lead.* only")
         arguments = [self._argument(node, argument) for argument in node.expressions]
-        if name in ("sent", "opened", "clicked"):
+        if name in ("sent", "opened", "clicked", "answered"):
             return self._step_function(node, name, arguments)
         if name == "days_since":
             return self._days_since(node, arguments)
@@ -379,11 +382,14 @@ class _Translator:
         return str(argument.name)
 
     def _days_since(self, node: exp.Anonymous, arguments: list[str]) -> _Term:
+        if len(arguments) != 1:
+            raise _refuse(node, f"write {_FUNCTIONS['days_since']}")
+        since: exp.Expr = exp.column("enrolled_at")
         if arguments != ["enrolled"]:
-            raise _refuse(node, "only days_since('enrolled') is supported yet: write that")
+            since = _handed_over_at(self._step_ix(node, "days_since", arguments[0]))
         now, then = (
-            exp.Anonymous(this="epoch", expressions=[exp.column(name)])
-            for name in ("now_at", "enrolled_at")
+            exp.Anonymous(this="epoch", expressions=[moment])
+            for moment in (exp.column("now_at"), since)
         )
         seconds = exp.Paren(this=exp.Sub(this=now, expression=then))
         day = _double(exp.Literal.number("86400"))
@@ -398,6 +404,8 @@ class _Translator:
         ix = self._step_ix(node, name, arguments[0])
         if len(arguments) > 1:
             return _Term(_clicked_url(ix, _read_url(node, arguments[1])), _Kind.TRUTH, node)
+        if name == "answered":
+            return _Term(_happened(ix, "call_answered"), _Kind.TRUTH, node)
         bit = exp.BitwiseRightShift(
             this=exp.column(f"{name}_mask"), expression=exp.Literal.number(ix)
         )
@@ -469,21 +477,54 @@ def url_like(pattern: str) -> str:
 
 
 def _clicked_url(ix: int, like: str) -> exp.Expr:
-    """Look for a human click on a url in the ledger's events; `due` is the planner's relation."""
-    conditions = (
-        exp.EQ(
-            this=exp.column("enrollment_id", "e"), expression=exp.column("enrollment_id", "due")
-        ),
-        exp.EQ(this=exp.column("kind", "e"), expression=exp.Literal.string("clicked")),
-        exp.EQ(this=exp.column("verdict", "e"), expression=exp.Literal.string("human")),
-        exp.EQ(this=exp.column("step_ix", "e"), expression=exp.Literal.number(ix)),
+    """Look for a human click on a url that could be judged (R5)."""
+    seconds = exp.Anonymous(this="to_seconds", expressions=[exp.Literal.number(JUDGED_SECONDS)])
+    judged_before = exp.Sub(this=exp.column("now_at", "due"), expression=seconds)
+    return _happened(
+        ix,
+        "clicked",
         exp.Escape(
             this=exp.Like(this=exp.column("url", "e"), expression=exp.Literal.string(like)),
             expression=exp.Literal.string(_ESCAPE),
         ),
+        exp.LTE(this=exp.column("received_at", "e"), expression=judged_before),
+    )
+
+
+def _happened(ix: int, kind: str, *more: exp.Expr) -> exp.Expr:
+    """Look for an event of a message in the ledger; `due` is the planner's relation."""
+    conditions = (
+        exp.EQ(
+            this=exp.column("enrollment_id", "e"), expression=exp.column("enrollment_id", "due")
+        ),
+        exp.EQ(this=exp.column("kind", "e"), expression=exp.Literal.string(kind)),
+        exp.EQ(this=exp.column("verdict", "e"), expression=exp.Literal.string("human")),
+        exp.EQ(this=exp.column("step_ix", "e"), expression=exp.Literal.number(ix)),
+        *more,
     )
     events = exp.alias_(exp.to_table("events"), "e", table=True)
     return exp.Exists(this=exp.select("1").from_(events).where(*conditions))
+
+
+def _handed_over_at(ix: int) -> exp.Expr:
+    """Look for the moment at which a step was handed over, or may have been (R9)."""
+    is_same = exp.EQ(this=exp.column("send_id", "s"), expression=exp.column("send_id", "o"))
+    conditions = (
+        exp.EQ(
+            this=exp.column("enrollment_id", "s"), expression=exp.column("enrollment_id", "due")
+        ),
+        exp.EQ(this=exp.column("step_ix", "s"), expression=exp.Literal.number(ix)),
+        exp.In(
+            this=exp.column("status", "o"),
+            expressions=[exp.Literal.string(word) for word in ("handed_over", "unknown")],
+        ),
+    )
+    return exp.Subquery(
+        this=exp.select(exp.Max(this=exp.column("settled_at", "o")))
+        .from_(exp.alias_(exp.to_table("sends"), "s", table=True))
+        .join(exp.alias_(exp.to_table("send_outcomes"), "o", table=True), on=is_same)
+        .where(*conditions)
+    )
 
 
 def _describe(node: exp.Expr) -> str:
@@ -518,10 +559,8 @@ def _check_guards(node: exp.Expr, negated: bool, guards: frozenset[str]) -> None
             guards |= _asserts_sent(node, negated)
         _check_guards(node.this, negated, guards)
         _check_guards(node.expression, negated, guards)
-    elif isinstance(node, exp.EQ | exp.NEQ):
-        # `opened('x') = false` negates as well.
-        for side in (node.this, node.expression):
-            _check_guards(side, True, guards)
+    elif isinstance(node, _COMPARISONS):
+        _check_comparison(node, guards)
     elif negated and isinstance(node, exp.Anonymous) and node.name.lower() in _NEED_SENT:
         step_id, name = node.expressions[0].name, node.name.lower()
         if step_id not in guards:
@@ -532,7 +571,33 @@ def _check_guards(node: exp.Expr, negated: bool, guards: frozenset[str]) -> None
             )
 
 
-_NEED_SENT = ("opened", "clicked")
+def _check_comparison(node: exp.Expr, guards: frozenset[str]) -> None:
+    """Refuse `days_since('x') < 3` where nothing says that x was sent: it would be 0."""
+    if isinstance(node, exp.EQ | exp.NEQ):
+        # `opened('x') = false` negates as well.
+        for side in (node.this, node.expression):
+            _check_guards(side, True, guards)
+    for call in node.find_all(exp.Anonymous):
+        step_id = call.expressions[0].name if call.expressions else "enrolled"
+        if call.name.lower() == "days_since" and step_id not in guards | {"enrolled"}:
+            raise _refuse(
+                call,
+                f"days_since('{step_id}') is 0 for leads who never got {step_id!r}: "
+                f"write sent('{step_id}') and days_since('{step_id}') …",
+            )
+
+
+_COMPARISONS = (
+    exp.EQ,
+    exp.NEQ,
+    exp.LT,
+    exp.LTE,
+    exp.GT,
+    exp.GTE,
+    exp.Between,
+    exp.In,
+)
+_NEED_SENT = ("opened", "clicked", "answered")
 
 
 def _asserts_sent(node: exp.Expr, negated: bool) -> frozenset[str]:

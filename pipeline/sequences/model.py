@@ -132,11 +132,12 @@ def _check_url(value: str) -> str:
 
 
 def _check_metric(value: str) -> str:
-    if value == "answered":
-        raise ValueError("call steps are not supported yet: write clicked or replied")
-    if not re.fullmatch(r"clicked|replied|opened|(goal|revenue)\([a-z][a-z0-9_]*\)", value):
+    if not re.fullmatch(
+        r"clicked|replied|opened|answered|(goal|revenue)\([a-z][a-z0-9_]*\)", value
+    ):
         raise ValueError(
-            f"unknown metric {value!r}: write clicked, replied, opened, goal(name) or revenue(name)"
+            f"unknown metric {value!r}: write clicked, replied, opened, answered, goal(name) or "
+            "revenue(name)"
         )
     return value
 

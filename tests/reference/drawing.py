@@ -12,6 +12,7 @@ from tests.reference.worlds import (
     PROXY,
     READER,
     SCANNERS,
+    TEXTS,
     URLS,
     Arm,
     Beat,
@@ -117,7 +118,11 @@ def draw_condition(draw: Draw, before: list[str], depth: int = 0) -> Condition:
         plain = [("replied",), ("not", ("replied",)), ("converted",), of_lead]
         return pick(draw, [*plain, ("count_sends", 1), ("count_sends", 2), ("days_since", 1.5)])
     step = pick(draw, before)
-    what = pick(draw, [("opened", step), ("clicked", step), ("clicked", step, "*pricing*")])
+    what = pick(draw, [("opened", step), ("clicked", step), ("clicked", step, "*pricing*")] * 2)
+    if one_in(draw, 6):
+        what = ("answered", step)
+    if one_in(draw, 8):
+        return ("and", ("sent", step), ("since", step, 1.5))
     return pick(
         draw,
         [
@@ -139,8 +144,8 @@ def draw_lead_condition(draw: Draw) -> Condition:
 class StepMaker:
     """Draws the steps of one sequence, branches within branches included."""
 
-    def __init__(self, draw: Draw, name: str, has_tests: bool) -> None:
-        self.draw, self.name, self.has_tests = draw, name, has_tests
+    def __init__(self, draw: Draw, name: str, has_tests: bool, goal: str | None) -> None:
+        self.draw, self.name, self.has_tests, self.goal = draw, name, has_tests, goal
         self.number = 0
 
     def steps(self, least: int, most: int, before: list[str], depth: int = 0) -> tuple[Step, ...]:
@@ -168,7 +173,12 @@ class StepMaker:
             kinds += ["branch"]
         if not is_first:
             kinds += ["end"]
+        kinds += pick(draw, [["call"], ["task"], ["best"], ["wait"], ["wait_for"] * 2])
         kind = pick(draw, kinds)
+        if kind == "wait":
+            return Step(name, kind, draw_delay(draw))
+        if kind == "wait_for":
+            return self.wait_for(name, before)
         if kind == "end":
             return Step(name, kind, after, when, end=pick(draw, ["completed", "inactive"]))
         if kind == "branch":
@@ -180,7 +190,7 @@ class StepMaker:
             if one_in(draw, 2):
                 ways.append(Way(None, self.steps(1, 2, before, depth + 1)))
             return Step(name, kind, after, when, ways=tuple(ways))
-        test = self.test(name, kind, after) if self.has_tests and one_in(draw, 3) else None
+        test = self.test(name, kind, after) if self.is_tested(kind) else None
         attempts, backoff, then = 3, 1, "skip"
         if one_in(draw, 2):
             attempts = draw(st.integers(1, 4))
@@ -189,8 +199,27 @@ class StepMaker:
         if one_in(draw, 2):
             late, late_then = pick(draw, [240, 5, 4320]), pick(draw, ["send", "send", "skip"])
         world = self.name.partition("-")[0]
-        sender = f"{world}-{kind}" if one_in(draw, 2) else None
+        sender = f"{world}-{kind}" if kind in ("email", "sms") and one_in(draw, 2) else None
         return Step(name, kind, after, when, attempts, backoff, then, late, late_then, test, sender)
+
+    def is_tested(self, kind: str) -> bool:
+        return kind in ("email", "sms") and self.has_tests and one_in(self.draw, 3)
+
+    def wait_for(self, name: str, before: list[str]) -> Step:
+        """Most waits are over before their time-out, when ticks are far apart."""
+        draw = self.draw
+        events = ["opened", "clicked", "replied", "opened", "bounced", "call_answered"]
+        event = pick(draw, [*events, "converted"] if self.goal else events)
+        timeout = pick(draw, [Delay(2, "d"), Delay(1, "w"), Delay(90, "m"), Delay(2, "bd")])
+        return Step(
+            name,
+            "wait_for",
+            timeout,
+            event=event,
+            of=pick(draw, [None, *before]) if event != "converted" else None,
+            link="*pricing*" if event == "clicked" and one_in(draw, 2) else None,
+            then=pick(draw, ["continue", "continue", "exit"]),
+        )
 
     def test(self, name: str, kind: str, after: Delay | None) -> Test:
         draw = self.draw
@@ -223,7 +252,7 @@ class StepMaker:
 
 def names_of(step: Step) -> list[str]:
     """The message steps that may lie on the path once this step is passed."""
-    if step.kind in ("email", "sms"):
+    if step.kind in TEXTS:
         return [step.name]
     return [name for way in step.ways for inner in way.steps for name in names_of(inner)]
 
@@ -244,13 +273,14 @@ def draw_sequence(draw: Draw, name: str, sources: list[str]) -> Sequence:
     if one_in(draw, 2):
         # Nothing stops: then suppression alone must.
         react = [(kind, "continue") for kind in ("unsubscribed", "complained", "bounced")]
+    goal = pick(draw, ["sale", None])
     return Sequence(
         name=name,
-        steps=StepMaker(draw, name, has_tests=one_in(draw, 2)).steps(2, 5, []),
+        steps=StepMaker(draw, name, one_in(draw, 2), goal).steps(2, 5, []),
         sources=tuple(sources[: draw(st.integers(1, len(sources)))]),
         status="paused" if one_in(draw, 12) else "active",
         only=draw_lead_condition(draw) if one_in(draw, 6) else None,
-        goal=pick(draw, ["sale", None]),
+        goal=goal,
         holdout_percent=pick(draw, [0, 0, 0, 20, 50]),
         max_leads=pick(draw, [None, None, None, None, None, 1, 3]),
         per_day=pick(draw, [None, None, None, 1, 2, 4]),
@@ -329,7 +359,15 @@ class When:
 
 
 KINDS = ["opened", "clicked", "opened", "clicked", "replied", "replied", "converted", "converted"]
-RARE_KINDS = ["unsubscribed", "unsubscribed", "subscribed", "bounced", "complained", "auto_replied"]
+RARE_KINDS = [
+    "call_answered",
+    "unsubscribed",
+    "unsubscribed",
+    "subscribed",
+    "bounced",
+    "complained",
+    "auto_replied",
+]
 STRANGE_KINDS = ["meeting_booked", "rejected", "conversion_reversed"]
 
 
@@ -419,7 +457,9 @@ def worlds(
         answers=tuple(
             draw(
                 st.lists(
-                    st.sampled_from(["accepted"] * 4 + ["later", "busy", "refused", "nothing"]),
+                    st.sampled_from(
+                        ["accepted"] * 4 + ["later", "busy", "refused", "gone", "nothing"]
+                    ),
                     min_size=1,
                     max_size=5,
                 )

@@ -39,6 +39,9 @@ from tests.reference.worlds import (
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 JUDGED_AFTER = timedelta(seconds=10)
 # A send whose flow has gone on: it was handed over, or may have been (R9).
+CONTROLS = ("branch", "end", "wait", "wait_for")
+# Work for somebody is no contact: it needs no address and no cap counts it (R10).
+NO_CONTACTS = ("task",)
 CONTACTED = ("handed_over", "unknown")
 
 
@@ -268,6 +271,9 @@ class Journey:
         if self.send:
             return self.send.channel
         assert self.step
+        if self.step.kind == "best":
+            # What is missing is replaced, an opt-out is not (R20).
+            return "sms" if self.person.phone and not self.person.email else "email"
         return (self.trial and self.trial.channel) or self.step.kind
 
     @property
@@ -511,7 +517,9 @@ class Interpreter:
         told = [e for e in self.events if e.what.kind in ("opened", "clicked")]
         units = {unit_of(event) for event in fresh if event in told}
         for unit in units:
-            around = [event for event in told if unit_of(event) == unit]
+            mine = [event for event in told if unit_of(event) == unit]
+            news = min(event.received_at for event in fresh if event in mine)
+            around = [e for e in mine if e.received_at >= news - timedelta(hours=1)]
             for event in around:
                 verdict = judge_event(event, around)
                 was_human, event.verdict = event.verdict == "human", verdict
@@ -846,14 +854,14 @@ class Interpreter:
                 j
                 for j in self.journeys
                 if j.is_live
-                and j.slot_at <= now
+                and (j.slot_at <= now or self.waited_for(j, now))
                 and j.status != "in_flight"
                 and not j.paused_at
                 and self.is_running(j)
             ]
             if not due:
                 return
-            controls = [(j, j.step) for j in due if j.step and j.step.kind in ("branch", "end")]
+            controls = [(j, j.step) for j in due if j.step and j.step.kind in CONTROLS]
             for journey, step in controls:
                 self.pass_by(journey, step, now)
             if controls:
@@ -874,7 +882,15 @@ class Interpreter:
     def pass_by(self, journey: Journey, step: Step, now: datetime) -> None:
         """Branches and ends take no time (R1): they are settled at their due time."""
         following = journey.following(step)
-        if step.when and not self.is_true(step.when, journey, now):
+        if step.kind == "wait":
+            self.go_to(journey, following, journey.due_at)
+        elif step.kind == "wait_for":
+            happened = self.waited_for(journey, now)
+            if happened or step.then == "continue":
+                self.go_to(journey, following, happened or journey.due_at)
+            else:
+                self.finish(journey, journey.due_at, "exited", "timeout")
+        elif step.when and not self.is_true(step.when, journey, now):
             self.go_to(journey, following, journey.due_at)
         elif step.kind == "end":
             reason = None if step.end == "completed" else step.end
@@ -885,6 +901,19 @@ class Interpreter:
                     following = way.steps[0] if way.steps else following
                     break
             self.go_to(journey, following, journey.due_at)
+
+    def waited_for(self, journey: Journey, now: datetime) -> datetime | None:
+        """When what an open wait waits for happened: by the time-out, and not before the wait (R1)."""
+        step = journey.step
+        if not step or step.kind != "wait_for":
+            return None
+        moments = [
+            event.occurred_at
+            for event in self.events
+            if is_waited_for(event, journey, step, now)
+            and journey.enrolled_at <= event.occurred_at <= journey.due_at
+        ]
+        return max(min(moments), journey.anchor_at) if moments else None
 
     def check(self, journey: Journey, step: Step, now: datetime) -> datetime | None:
         """Everything but caps, in order; the slot of a step that may go out, None for the others."""
@@ -914,6 +943,8 @@ class Interpreter:
         return slot
 
     def unreachable(self, journey: Journey) -> str | None:
+        if journey.channel in NO_CONTACTS:
+            return None
         if not (journey.person.email if journey.channel == "email" else journey.person.phone):
             return "no_address"
         file = self.files.get(journey.sequence)
@@ -925,8 +956,8 @@ class Interpreter:
 
     def apply_limits(self, survivors: list[Survivor], now: datetime) -> list[Survivor]:
         """Pass by pass, who finds no place is postponed; the others may go. Retries ask nobody."""
-        retries = [s for s in survivors if s[0].status == "retry"]
-        asking = [s for s in survivors if s[0].status == "waiting"]
+        retries = [s for s in survivors if s[0].status == "retry" or not is_contact(s[0])]
+        asking = [s for s in survivors if s[0].status == "waiting" and is_contact(s[0])]
         asking.sort(
             key=lambda s: (
                 s[0].count_sends == 0,
@@ -1047,9 +1078,10 @@ class Interpreter:
             journey.send = Send(*whom, now, journey.slot_at, journey.zone, local_on)
             self.sends.append(journey.send)
         if is_new:
-            journey.send.counted = Contact(now, wall(now, journey.zone).date())
+            if is_contact(journey):
+                journey.send.counted = Contact(now, wall(now, journey.zone).date())
+                journey.count_sends += 1
             journey.send.domain = self.domain(journey)
-            journey.count_sends += 1
         if step.test and step.test.varies == "content":
             journey.arm = None
         if journey.status != "retry":
@@ -1087,7 +1119,7 @@ class Interpreter:
         )
 
     def is_true(self, condition: Condition, journey: Journey, now: datetime) -> bool:
-        return evaluate(condition, journey.person, journey, now, self.events) is True
+        return evaluate(condition, journey.person, journey, now, self.events, self.sends) is True
 
     # Handing over (R7 to R9) ------------------------------------------------------------------------
 
@@ -1130,6 +1162,8 @@ class Interpreter:
     def settle(self, journey: Journey, at: datetime, status: str, reason: str | None) -> None:
         step = journey.step
         assert step
+        if status == "refused" and journey.channel not in NO_CONTACTS:
+            self.take_bounce(journey, at, reason or "")
         if journey.end and status == "retry":
             status, reason = "withdrawn", "ended"
         if status == "retry" and journey.attempts >= step.attempts:
@@ -1154,6 +1188,16 @@ class Interpreter:
                 journey.sent.add(step.name)
             self.go_to(journey, journey.following(step), at)
 
+    def take_bounce(self, journey: Journey, at: datetime, reason: str) -> None:
+        """R20: an address that does not exist is suppressed, and its enrollment reacts."""
+        if not reason.startswith("550 5.1.1"):
+            return
+        what = Happening(-1, "bounced", journey.person.name, nth=0)
+        event = Event(what, journey.person, journey.send, at, at, is_by_phone=False)
+        self.events.append(event)
+        self.suppress(event)
+        self.react([event], at)
+
     def record(
         self,
         journey: Journey,
@@ -1166,7 +1210,7 @@ class Interpreter:
         if status == "withdrawn":
             # The claim is taken back, its place free again (R10).
             journey.send.counted = None
-            journey.count_sends -= 1
+            journey.count_sends -= is_contact(journey)
         journey.send.outcomes.append((at, status, reason, journey.attempts, next_attempt_at))
 
     # What can be compared ---------------------------------------------------------------------------
@@ -1226,12 +1270,38 @@ class Interpreter:
         }
 
 
-SENDERS = {"email": "sales", "sms": "text"}
+SENDERS = {"email": "sales", "sms": "text", "call": "caller", "task": "desk"}
+
+
+def is_waited_for(event: Event, journey: Journey, step: Step, now: datetime) -> bool:
+    """Whether an event is what a step waits for; opens and clicks once they could be judged (R5)."""
+    what, is_mine = event.what, event.send is not None and event.send.journey is journey
+    if event.person is not journey.person or event.verdict == "machine":
+        return False
+    if what.kind != step.event and (step.event, what.kind) != ("opened", "clicked"):
+        return False
+    if what.kind in ("opened", "clicked") and (
+        event.verdict != "human" or event.received_at + JUDGED_AFTER > now
+    ):
+        return False
+    if step.link and step.link.strip("*") not in (what.url or ""):
+        return False
+    if step.event == "converted":
+        return what.goal == journey.version.goal
+    if step.of:
+        return is_mine and event.send is not None and event.send.step.name == step.of
+    return is_mine or event.send is None
+
+
 GONE_CALENDAR = Calendar(days=DAYS[:5], hours=("09:00-17:00",))
 
 
 def key(journey: Journey) -> tuple[str, str]:
     return journey.person.name, journey.sequence
+
+
+def is_contact(journey: Journey) -> bool:
+    return journey.channel not in NO_CONTACTS
 
 
 def row_key(row: Suppression) -> tuple[Any, ...]:
@@ -1285,9 +1355,9 @@ def judge_event(event: Event, around: list[Event]) -> str:
 def first_contact(steps: tuple[Step, ...]) -> Step | None:
     """The step that everybody is contacted by first, if there is one."""
     for step in steps:
-        if step.kind == "branch":
+        if step.kind in ("branch", "wait_for"):
             return None
-        if step.kind != "end":
+        if step.kind not in CONTROLS:
             return step
     return None
 
@@ -1296,7 +1366,7 @@ def first_contact(steps: tuple[Step, ...]) -> Step | None:
 
 
 def holds(condition: Condition | None, person: Person) -> bool:
-    return condition is None or evaluate(condition, person, None, None, []) is True
+    return condition is None or evaluate(condition, person, None, None, [], []) is True
 
 
 def evaluate(
@@ -1305,11 +1375,12 @@ def evaluate(
     journey: Journey | None,
     now: datetime | None,
     events: list[Event],
+    sends: list[Send],
 ) -> bool | None:
     """True, false or, for what is not known of a lead, None."""
 
     def inner(part: Condition) -> bool | None:
-        return evaluate(part, person, journey, now, events)
+        return evaluate(part, person, journey, now, events, sends)
 
     match condition:
         case ("and", left, right):
@@ -1346,6 +1417,24 @@ def evaluate(
                 and pattern.strip("*") in (event.what.url or "")
                 for event in events
             )
+        case ("answered", step):
+            return any(
+                event.what.kind == "call_answered"
+                and event.send is not None
+                and event.send.journey is journey
+                and event.send.step.name == step
+                for event in events
+            )
+        case ("since", step, least):
+            moments = [
+                outcome[0]
+                for send in sends
+                if send.journey is journey and send.step.name == step
+                for outcome in send.outcomes
+                if outcome[1] in CONTACTED
+            ]
+            days = (now - max(moments)).total_seconds() / 86400 if moments else 0
+            return days >= least
         case ("replied",):
             return journey.has_replied
         case ("converted",):

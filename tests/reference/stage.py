@@ -63,7 +63,8 @@ QUERIES = {
     """,
     "halts": "select name, paused_by, paused_at, resumed_at from pauses",
     "live": """
-        select n.name, q.sequence_id, s.step_id, v.status, v.due_at, v.slot_at, v.anchor_at, v.zone,
+        select n.name, q.sequence_id, s.step_id, v.status, v.due_at,
+            if(s.kind = 'wait_for', v.due_at, v.slot_at), v.anchor_at, v.zone,
             v.is_paused, v.is_ended, v.arm, v.attempts, v.count_sends, v.has_replied,
             v.has_converted, {sent_mask}, {opened_mask}, {clicked_mask}
         from live as v inner join sequence_versions as q using (version_id)

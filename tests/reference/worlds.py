@@ -72,8 +72,8 @@ class Way:
 @dataclass(frozen=True)
 class Step:
     name: str
-    kind: str  # email | sms | branch | end
-    after: Delay | None = None
+    kind: str  # email | sms | call | task | best | wait | wait_for | branch | end
+    after: Delay | None = None  # of a wait how long, of a wait_for the time-out
     when: Condition | None = None
     attempts: int = 3
     backoff_minutes: int = 1
@@ -84,6 +84,10 @@ class Step:
     sender: str | None = None
     ways: tuple[Way, ...] = ()
     end: str = "completed"
+    event: str = ""  # of a wait_for: what for, of which message, which link
+    of: str | None = None
+    link: str | None = None
+    then: str = "continue"
 
 
 @dataclass(frozen=True)
@@ -249,7 +253,8 @@ SAID = {
     "accepted": ("handed_over", None),
     "busy": ("retry", "The server ended the connection."),
     "later": ("retry", "451 Try again later"),
-    "refused": ("refused", "550 No such user"),
+    "refused": ("refused", "554 Message rejected"),
+    "gone": ("refused", "550 5.1.1 No such user"),
     "nothing": ("unknown", "No answer"),
 }
 
@@ -257,6 +262,16 @@ SAID = {
 def is_reached(beat: Beat, lead: str) -> bool:
     """Whether the other dispatcher of a beat hands this lead's claims over before it dies."""
     return beat.reaches == "everybody" or (beat.reaches == "half" and sum(map(ord, lead)) % 2 == 0)
+
+
+MAIL = {"subject": "Hello", "body": "templates/hello.md"}
+TEXTS: dict[str, dict[str, str]] = {
+    "email": MAIL,
+    "sms": {"text": "Hello"},
+    "call": {"script": "Hello"},
+    "task": {"title": "Hello"},
+    "best": {**MAIL, "text": "Hello"},
+}
 
 
 # As files -------------------------------------------------------------------------------------------
@@ -281,6 +296,8 @@ def write_workspace(folder: Path, worlds: tuple[World, ...]) -> None:
                 "address": "ann@example.com",
                 "to": "{{ phone }}@sms.example.com",
             },
+            "caller": {"channel": "call", "address": "ann@example.com"},
+            "desk": {"channel": "task", "address": "ann@example.com"},
         },
         "quiet_hours": {channel: list(hours) for channel, hours in QUIET.items()},
         "goals": {"sale": "webhook:webhook", "demo": "webhook:webhook"},
@@ -359,6 +376,10 @@ def reaction_file(action: str) -> Any:
 
 def step_file(step: Step) -> dict[str, Any]:
     file: dict[str, Any] = {"id": step.name}
+    if step.kind == "wait":
+        return file | {"wait": delay_file(step.after or Delay(0, "m"))}
+    if step.kind == "wait_for":
+        return file | {"wait_for": wait_file(step)}
     if step.after:
         file["after"] = delay_file(step.after)
     if step.when:
@@ -370,11 +391,7 @@ def step_file(step: Step) -> dict[str, Any]:
     file["channel"] = step.kind
     if step.sender:
         file["sender"] = step.sender
-    file |= (
-        {"text": "Hello"}
-        if step.kind == "sms"
-        else {"subject": "Hello", "body": "templates/hello.md"}
-    )
+    file |= TEXTS[step.kind]
     # What says nothing new is left out: reading files is a large part of a run.
     if (step.attempts, step.backoff_minutes, step.retry_then) != (3, 1, "skip"):
         file["retry"] = {
@@ -386,6 +403,15 @@ def step_file(step: Step) -> dict[str, Any]:
         file["late"] = {"after": f"{step.late_minutes}m", "then": step.late_then}
     if step.test:
         file["experiment"] = test_file(step.test, step.kind)
+    return file
+
+
+def wait_file(step: Step) -> dict[str, Any]:
+    file = {"event": step.event, "timeout": str(step.after), "on_timeout": step.then}
+    if step.of:
+        file["step"] = step.of
+    if step.link:
+        file["url"] = step.link
     return file
 
 
@@ -446,6 +472,8 @@ def condition_text(condition: Condition) -> str:
             return f"count_sends() >= {least}"
         case ("days_since", least):
             return f"days_since('enrolled') >= {least}"
+        case ("since", step, least):
+            return f"days_since('{step}') >= {least}"
         case (word, *arguments):
             return f"{word}({', '.join(repr(argument) for argument in arguments)})"
     raise AssertionError(condition)

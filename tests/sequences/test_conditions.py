@@ -264,7 +264,14 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
         connection.execute("set timezone = 'UTC'")
         connection.execute(
             "create table events (enrollment_id bigint, kind varchar, verdict varchar, "
-            "step_ix smallint, url varchar)"
+            "step_ix smallint, url varchar, received_at timestamptz)"
+        )
+        connection.execute(
+            "create table sends as select 7::bigint as send_id, 1::bigint as enrollment_id, "
+            "0::smallint as step_ix"
+        )
+        connection.execute(
+            "create table send_outcomes (send_id bigint, settled_at timestamptz, status varchar)"
         )
         connection.execute("create table leads as select 1 as lead_id")
         yield connection
@@ -273,7 +280,10 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
 def evaluate(con: duckdb.DuckDBPyConnection, sql: str, state: State) -> object:
     con.execute("delete from events")
     for step_ix, url, verdict in state.urls:
-        con.execute("insert into events values (1, 'clicked', ?, ?, ?)", [verdict, step_ix, url])
+        con.execute(
+            "insert into events values (1, 'clicked', ?, ?, ?, ?)",
+            [verdict, step_ix, url, ENROLLED + timedelta(seconds=state.seconds - 10)],
+        )
     row = con.execute(
         f"""
         with due as (
@@ -354,7 +364,11 @@ def test_a_step_is_a_bit_of_the_mask() -> None:
         pytest.param("sent()", 1, "write sent('step')", id="no argument"),
         pytest.param("replied('a')", 1, "write replied()", id="an argument too many"),
         pytest.param("sent(lead.source)", 1, "single quotes", id="no literal"),
-        pytest.param("days_since('welcome') > 3", 1, "days_since('enrolled')", id="not yet"),
+        pytest.param("days_since('welcome') > 3", 1, "no step 'welcome'", id="since nothing"),
+        pytest.param("days_since('a') < 3", 1, "write sent('a') and days", id="since, R5"),
+        pytest.param("sent('b') and days_since('a') + 1 < 3", 15, "write sent('a')", id="since b"),
+        pytest.param("days_since() < 3", 1, "or days_since('step')", id="since when"),
+        pytest.param("not answered('a')", 5, "write sent('a')", id="answered, R5"),
         pytest.param("clicked('a', '%x%')", 1, "write *", id="percent as wildcard"),
         pytest.param("company.size = 3", 1, "not supported yet", id="company"),
         pytest.param("lead.seat = 3", 1, "seats", id="unknown attribute"),
@@ -458,3 +472,48 @@ def test_negation_with_sent_is_understood_in_all_its_forms() -> None:
         "(sent('a') and sent('b')) and not (opened('a') and opened('b'))",
     ):
         assert compile_condition(text, SCOPE)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"), [pytest.param(9, False, id="9 s"), pytest.param(10, True, id="10 s")]
+)
+def test_a_click_on_a_link_counts_once_its_burst_could_be_judged(
+    con: duckdb.DuckDBPyConnection, seconds: int, expected: bool
+) -> None:
+    sql = compile_condition("clicked('a', '*pricing*')", SCOPE)
+    # `evaluate` tells of clicks that came in ten seconds before now.
+    state = State(PLAIN.masks, False, 0, 100, None, {}, ((0, "https://x/pricing", "human"),))
+    sql = sql.replace("due.now_at", f"(due.now_at - to_seconds({10 - seconds}))")
+    assert evaluate(con, sql, state) is expected
+
+
+def test_a_call_is_answered_by_a_person_at_once(con: duckdb.DuckDBPyConnection) -> None:
+    sql = compile_condition("answered('b')", SCOPE)
+    assert evaluate(con, sql, PLAIN) is False
+    told = sql.replace("call_answered", "clicked")
+    state = State(PLAIN.masks, False, 0, 0, None, {}, ((1, "", "human"),))
+    assert evaluate(con, told, state) is True
+    state = State(PLAIN.masks, False, 0, 0, None, {}, ((1, "", "machine"),))
+    assert evaluate(con, told, state) is False
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        pytest.param("handed_over", True, id="handed over"),
+        pytest.param("unknown", True, id="perhaps handed over (R9)"),
+        pytest.param("refused", False, id="refused"),
+    ],
+)
+def test_days_are_counted_from_the_hand_over_of_a_step(
+    con: duckdb.DuckDBPyConnection, status: str, expected: bool
+) -> None:
+    con.execute("delete from send_outcomes")
+    con.execute(
+        "insert into send_outcomes values (7, ?, ?)", [ENROLLED + timedelta(days=1), status]
+    )
+    masks = PLAIN.masks | {"sent": 7}
+    sql = compile_condition("sent('a') and days_since('a') >= 2", SCOPE)
+    days = 86400
+    assert evaluate(con, sql, State(masks, False, 0, 3 * days, None, {})) is expected
+    assert evaluate(con, sql, State(masks, False, 0, 3 * days - 1, None, {})) is False

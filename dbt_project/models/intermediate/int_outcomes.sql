@@ -10,7 +10,7 @@ metrics as (
 
 events as (
     select * from {{ ref('stg_events') }}
-    where kind in ('opened', 'clicked', 'replied', 'unsubscribed', 'custom') and verdict = 'human'
+    where kind in ('opened', 'clicked', 'replied', 'call_answered', 'unsubscribed', 'custom') and verdict = 'human'
 ),
 
 conversions as (
@@ -23,7 +23,7 @@ signals as (
         lead_id,
         enrollment_id,
         occurred_at,
-        case when kind = 'custom' then 'custom(' || name || ')' else kind end as metric,
+        case kind when 'custom' then 'custom(' || name || ')' when 'call_answered' then 'answered' else kind end as metric,
         cast(1 as decimal(18, 4)) as value
     from events
     union all
