@@ -34,7 +34,7 @@ qualify row_number() over (partition by a.send_id order by a.attempt desc, a.set
 create or replace temp table bounce_events as
 select e.*
 from events as e
-limit 0;
+where false;
 
 insert into bounce_events by name
 select
@@ -47,7 +47,7 @@ select
     send_id,
     step_ix,
     'human' as verdict,
-    $verdict_version as verdict_version,
+    cast($verdict_version as integer) as verdict_version,
     'dispatcher' as source,
     'live' as origin
 from bounced;

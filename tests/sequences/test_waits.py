@@ -49,7 +49,7 @@ def test_a_wait_says_what_for(write: Write, text: str, expected: WaitFor) -> Non
 @pytest.mark.parametrize(
     ("step", "words"),
     [
-        pytest.param(wait("event: clickd"), "Did you mean clicked?", id="event"),
+        pytest.param(wait("event: clickedd"), "Did you mean clicked?", id="event"),
         pytest.param(wait("event: opened, step: b"), "there is no such step", id="step"),
         pytest.param(wait("event: opened, step: w"), "it sends nothing", id="itself"),
         pytest.param(wait("event: opened, url: '*a*'"), "no url to wait for", id="url"),

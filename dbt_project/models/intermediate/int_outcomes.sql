@@ -23,7 +23,11 @@ signals as (
         lead_id,
         enrollment_id,
         occurred_at,
-        case kind when 'custom' then 'custom(' || name || ')' when 'call_answered' then 'answered' else kind end as metric,
+        case kind
+            when 'custom' then 'custom(' || name || ')'
+            when 'call_answered' then 'answered'
+            else kind
+        end as metric,
         cast(1 as decimal(18, 4)) as value
     from events
     union all
