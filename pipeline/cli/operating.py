@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from pipeline.engine.pauses import PauseReport, Target
 
 ScopeName = Annotated[
-    str, typer.Argument(metavar="SCOPE", help="enrollment, sequence or everything.")
+    str, typer.Argument(metavar="SCOPE", help="enrollment, sequence, campaign or everything.")
 ]
 TargetName = Annotated[
-    str | None, typer.Argument(metavar="[NAME]", help="An enrollment's number, a sequence's name.")
+    str | None,
+    typer.Argument(
+        metavar="[NAME]", help="An enrollment's number; the name of a sequence or a campaign."
+    ),
 ]
 
 
@@ -30,7 +33,7 @@ def pause(
     reason: Annotated[str, typer.Option(help="Why, for whoever asks later.")] = "operator",
     as_json: AsJson = False,
 ) -> None:
-    """Pause an enrollment, a sequence or everything: nothing of it goes out until it is resumed."""
+    """Pause an enrollment, a sequence, a campaign or everything, until it is resumed."""
     from pipeline.engine.pauses import pause as run_pause
 
     report = run_pause(current_settings(), _target(scope, name), utc_now(), reason)

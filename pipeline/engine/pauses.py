@@ -1,4 +1,4 @@
-"""Pauses of an enrollment, a sequence or everything, and what their end gives back (R6).
+"""Pauses of an enrollment, a sequence, a campaign or everything; what their end gives back (R6).
 
 Belongs here: pauses as facts, by an operator, a file or the `STOP` file. Does not: pausing by an
 event (`reactions`), ending for good (`stops`).
@@ -14,11 +14,12 @@ import duckdb
 from pipeline.engine.resuming import give_back, resume_due
 from pipeline.ledger.statements import fetch_value
 from pipeline.ledger.store import open_ledger, transaction
+from pipeline.sequences.compile import load_sequences, load_workspace
 from pipeline.sequences.compiled import CompiledSequence
 from pipeline.settings import DripError, Settings
 
-Scope = Literal["enrollment", "sequence", "everything"]
-SCOPES: tuple[Scope, ...] = ("enrollment", "sequence", "everything")
+Scope = Literal["enrollment", "sequence", "campaign", "everything"]
+SCOPES: tuple[Scope, ...] = ("enrollment", "sequence", "campaign", "everything")
 STOP_FILE = "STOP"
 
 _RESUMING = """
@@ -53,7 +54,7 @@ _COUNT = """
 select count(*)
 from live as v
 inner join sequence_versions as q on v.version_id = q.version_id
-where not v.is_ended and ($scope = 'everything' or q.sequence_id = $name)
+where not v.is_ended and ($names::varchar[] is null or list_contains($names, q.sequence_id))
 """
 
 
@@ -110,16 +111,13 @@ def pause(
     with open_ledger(settings.home) as con, transaction(con):
         if target.scope == "enrollment":
             return _pause_enrollment(con, target, now, reason)
-        check_name(con, target)
-        if _is_in_force(con, target):
+        names = sequences_of(settings, con, target)
+        if is_in_force(con, target):
             raise DripError(
                 f"{str(target).capitalize()} is paused already. `drip resume {target}` resumes it."
             )
-        con.execute(
-            "insert into pauses values (?, ?, 'operator', ?, null, ?)",
-            [target.scope, target.name, now, reason],
-        )
-        return PauseReport(str(target), _count_running(con, target))
+        record_pause(settings, con, target, now, reason)
+        return PauseReport(str(target), _count_running(con, names))
 
 
 def resume(settings: Settings, target: Target, now: datetime) -> PauseReport:
@@ -133,19 +131,22 @@ def resume(settings: Settings, target: Target, now: datetime) -> PauseReport:
     with open_ledger(settings.home) as con, transaction(con):
         if target.scope == "enrollment":
             return _resume_enrollment(con, target, now)
-        check_name(con, target)
+        names = sequences_of(settings, con, target)
         stop_file = settings.home / STOP_FILE
         is_stopped = target.scope == "everything" and stop_file.exists()
-        if not _is_in_force(con, target) and not is_stopped:
+        if not is_in_force(con, target) and not is_stopped:
             raise DripError(_why_not(con, target))
         # What has ended by itself meanwhile did so before this does.
-        resume_due(con, now, target.name)
+        resume_due(con, now, target.name if target.scope == "sequence" else None)
         if is_stopped:
             stop_file.unlink()
             _lift(con, target.scope, target.name, "STOP", now)
         _lift(con, target.scope, target.name, "operator", now)
-        others = tuple(_told(con, target))
-        return PauseReport(str(target), _count_running(con, target), still_paused_by=others)
+        if target.scope == "campaign":
+            _reconcile(settings, con, now)
+        held: list[str | None] = [*names] if names is not None else [None]
+        others = dict.fromkeys(told for name in held for told in _told(con, name))
+        return PauseReport(str(target), _count_running(con, names), still_paused_by=tuple(others))
 
 
 def resume_enrollment(settings: Settings, enrollment_id: int, now: datetime) -> datetime:
@@ -168,8 +169,8 @@ def reconcile_pauses(
 ) -> bool:
     """Record what the files pause since the last tick, and end what they pause no longer.
 
-    A file says `status: paused`, or `draft` with leads in it; the `STOP` file pauses everything.
-    Returns whether anything has changed.
+    A file says `status: paused`, or `draft` with leads in it, or names a campaign that an operator
+    has paused; the `STOP` file pauses everything. Returns whether anything has changed.
     """
     known = {
         name for (name,) in con.execute("select sequence_id from sequence_versions").fetchall()
@@ -178,6 +179,13 @@ def reconcile_pauses(
         ("sequence", s.sequence_id, "file", "file")
         for s in sequences
         if s.status == "paused" or (s.status == "draft" and s.sequence_id in known)
+    }
+    rows = con.execute("select name from pauses where scope = 'campaign' and resumed_at is null")
+    campaigns = {name for (name,) in rows.fetchall()}
+    wanted |= {
+        ("sequence", s.sequence_id, "campaign", s.campaign)
+        for s in sequences
+        if s.campaign and s.campaign in campaigns
     }
     if is_stopped:
         wanted.add(("everything", None, "STOP", "the file STOP"))
@@ -205,24 +213,63 @@ def read_halted(con: duckdb.DuckDBPyConnection) -> tuple[bool, frozenset[str]]:
     return any(scope == "everything" for scope, _ in rows), names
 
 
-def check_name(con: duckdb.DuckDBPyConnection, target: Target) -> None:
-    """Check that the ledger knows the sequence.
+def sequences_of(
+    settings: Settings, con: duckdb.DuckDBPyConnection, target: Target
+) -> list[str] | None:
+    """Return the sequences that a target means; None means all.
 
     Raises:
-        DripError: it does not, or a name is missing or one too many.
+        DripError: there is no such thing, or a name is missing or one too many.
     """
     if target.scope == "everything":
         if target.name is not None:
             raise DripError(f"Everything has no name: leave {target.name!r} out.")
-        return
+        return None
     if target.name is None:
         raise DripError(f"Which {target.scope}? Give its name: `drip status` lists them.")
-    rows = con.execute("select distinct sequence_id from sequence_versions order by all").fetchall()
-    names = [name for (name,) in rows]
-    if target.name not in names:
-        raise DripError(
-            f"No {target.scope} {target.name!r} has run yet. Known: {', '.join(names) or 'none'}."
+    members: dict[str, list[str]] = {}
+    if target.scope == "campaign":
+        for sequence in _read_files(settings):
+            if sequence.campaign:
+                members.setdefault(sequence.campaign, []).append(sequence.sequence_id)
+    else:
+        rows = con.execute("select distinct sequence_id from sequence_versions").fetchall()
+        members = {name: [name] for (name,) in rows}
+    if target.name not in members:
+        known = ", ".join(sorted(members)) or "none"
+        missing = "is in no file" if target.scope == "campaign" else "has run yet"
+        word = (
+            f"Campaign {target.name!r}"
+            if target.scope == "campaign"
+            else (f"No sequence {target.name!r}")
         )
+        raise DripError(f"{word} {missing}. Known: {known}.")
+    return members[target.name]
+
+
+def record_pause(
+    settings: Settings,
+    con: duckdb.DuckDBPyConnection,
+    target: Target,
+    now: datetime,
+    reason: str,
+) -> None:
+    """Put an operator's pause of a sequence, a campaign or everything in force."""
+    con.execute(
+        "insert into pauses values (?, ?, 'operator', ?, null, ?)",
+        [target.scope, target.name, now, reason],
+    )
+    if target.scope == "campaign":
+        _reconcile(settings, con, now)
+
+
+def _reconcile(settings: Settings, con: duckdb.DuckDBPyConnection, now: datetime) -> None:
+    is_stopped = (settings.home / STOP_FILE).exists()
+    reconcile_pauses(con, _read_files(settings), now, is_stopped=is_stopped)
+
+
+def _read_files(settings: Settings) -> Sequence[CompiledSequence]:
+    return load_sequences(settings.sequences, load_workspace(settings.sequences))
 
 
 def _pause_enrollment(
@@ -287,7 +334,7 @@ def _resume_enrollment(
         "where v.enrollment_id = ?",
         [number],
     ).fetchall()[0]
-    others = tuple(_told(con, Target("sequence", sequence_id)))
+    others = tuple(_told(con, sequence_id))
     return PauseReport(str(target), 1, due_at, others)
 
 
@@ -301,7 +348,8 @@ def _lift(
     give_back(con)
 
 
-def _is_in_force(con: duckdb.DuckDBPyConnection, target: Target) -> bool:
+def is_in_force(con: duckdb.DuckDBPyConnection, target: Target) -> bool:
+    """Return whether an operator has paused just this."""
     sql = (
         "select count(*) from pauses where resumed_at is null and paused_by = 'operator' "
         "and scope = ? and name is not distinct from ?"
@@ -309,12 +357,13 @@ def _is_in_force(con: duckdb.DuckDBPyConnection, target: Target) -> bool:
     return bool(fetch_value(con, sql, [target.scope, target.name]))
 
 
-def _told(con: duckdb.DuckDBPyConnection, target: Target) -> list[str]:
-    """Say what holds up the target, everything included."""
+def _told(con: duckdb.DuckDBPyConnection, sequence_id: str | None) -> list[str]:
+    """Say what holds up a sequence, or everything."""
     rows = con.execute(
         "select scope, name, paused_by, reason from pauses where resumed_at is null "
-        "and (scope = 'everything' or (scope = ? and name = ?)) order by paused_at, paused_by",
-        [target.scope, target.name],
+        "and (scope = 'everything' or (scope = 'sequence' and name = ?)) "
+        "order by paused_at, paused_by",
+        [sequence_id],
     ).fetchall()
     return [describe_pause(*row) for row in rows]
 
@@ -323,6 +372,8 @@ def describe_pause(scope: str, name: str | None, paused_by: str, reason: str) ->
     """Say in words what is paused, and how that ends."""
     if paused_by == "file":
         return f"sequence {name} by its file: write `status: active` in {name}.yml"
+    if paused_by == "campaign":
+        return f"sequence {name} by its campaign: `drip resume campaign {reason}`"
     if paused_by == "STOP":
         return "everything by the file STOP: `drip resume everything` removes it"
     target = Target("everything") if name is None else f"{scope} {name}"
@@ -330,11 +381,11 @@ def describe_pause(scope: str, name: str | None, paused_by: str, reason: str) ->
 
 
 def _why_not(con: duckdb.DuckDBPyConnection, target: Target) -> str:
-    others = _told(con, target)
+    others = _told(con, target.name)
     if others:
         return f"No `drip pause {target}` is in force, but it is paused: {'; '.join(others)}."
     return f"{str(target).capitalize()} is not paused."
 
 
-def _count_running(con: duckdb.DuckDBPyConnection, target: Target) -> int:
-    return int(fetch_value(con, _COUNT, {"scope": target.scope, "name": target.name}))
+def _count_running(con: duckdb.DuckDBPyConnection, names: list[str] | None) -> int:
+    return int(fetch_value(con, _COUNT, {"names": names}))

@@ -10,7 +10,14 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.engine.pauses import STOP_FILE, PauseReport, Target, check_name
+from pipeline.engine.pauses import (
+    STOP_FILE,
+    PauseReport,
+    Target,
+    is_in_force,
+    record_pause,
+    sequences_of,
+)
 from pipeline.ledger.statements import fetch_value, run_file
 from pipeline.ledger.store import ledger_path, open_ledger, transaction
 from pipeline.sequences.compiled import CompiledSequence
@@ -32,7 +39,7 @@ where
 
 
 def stop(settings: Settings, target: Target, now: datetime) -> PauseReport:
-    """End what runs, as exited(stopped). A stopped sequence takes nobody in until it is resumed.
+    """End what runs, as exited(stopped). What is stopped takes nobody in until it is resumed.
 
     For everything it writes the `STOP` file, without opening the ledger, so that it works when all
     else hangs: nothing more is handed over, and nobody is ended.
@@ -51,19 +58,10 @@ def stop(settings: Settings, target: Target, now: datetime) -> PauseReport:
                     f"`drip why enrollment:{target.enrollment_id}` tells how it stands."
                 )
             return PauseReport(str(target), count)
-        check_name(con, target)
-        count = _end(con, now, "stopped", sequences=[target.name or ""])
-        con.execute(
-            """
-            insert into pauses
-            select 'sequence', $name, 'operator', $now, null, 'stopped'
-            where not exists (
-                from pauses
-                where resumed_at is null and paused_by = 'operator' and name = $name
-            )
-            """,
-            {"name": target.name, "now": now},
-        )
+        names = sequences_of(settings, con, target) or []
+        count = _end(con, now, "stopped", sequences=names)
+        if not is_in_force(con, target):
+            record_pause(settings, con, target, now, "stopped")
         return PauseReport(str(target), count)
 
 

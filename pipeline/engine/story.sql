@@ -16,6 +16,23 @@ mine as (
     where lead_id = $lead_id
 ),
 
+-- Pauses of a sequence or of everything, as far as an enrollment of the lead lived through them.
+halts as (
+    select distinct
+        p.scope,
+        coalesce(p.name, '') as detail,
+        p.paused_at,
+        p.resumed_at,
+        if(p.paused_by = 'operator', p.reason, p.paused_by || if(p.paused_by = 'campaign', ' ' || p.reason, '')) as reason
+    from pauses as p
+    inner join enrollments as e on p.scope = 'everything' or (p.scope = 'sequence' and p.name = e.sequence_id)
+    left join enrollment_ends as x on e.enrollment_id = x.enrollment_id
+    where
+        e.lead_id = $lead_id
+        and (p.resumed_at is null or e.enrolled_at < p.resumed_at)
+        and (x.ended_at is null or x.ended_at > p.paused_at)
+),
+
 told as (
     select
         created_at as moment,
@@ -122,10 +139,33 @@ told as (
         'enrollment' as topic,
         'resumed' as what,
         m.sequence_id as detail,
-        null as reason
+        'after ' || (p.resumed_at - p.paused_at) as reason
     from enrollment_pauses as p
     inner join mine as m on p.enrollment_id = m.enrollment_id
     where p.resumed_at is not null
+
+    union all by name
+
+    select
+        paused_at as moment,
+        7 as rank,
+        'pause' as topic,
+        scope || ' paused' as what,
+        detail,
+        reason
+    from halts
+
+    union all by name
+
+    select
+        resumed_at as moment,
+        7 as rank,
+        'pause' as topic,
+        scope || ' resumed' as what,
+        detail,
+        'after ' || (resumed_at - paused_at) as reason
+    from halts
+    where resumed_at is not null
 
     union all by name
 

@@ -209,6 +209,27 @@ def test_a_step_opened_in_the_middle_of_a_pause_moves_by_the_rest_of_it(world):
     assert due(world, "one") == world.now + timedelta(hours=3)
 
 
+def test_a_paused_campaign_holds_up_whichever_sequences_are_in_it(running):
+    head = "campaign: spring\n"
+    running.sequence("one", STEPS, head=head)
+    running.sequence("two", STEPS, head=head)
+    running.tick()
+    assert pause(running.settings, Target("campaign", "spring"), running.now).count == 2
+    running.tick(hours=1)
+    running.sequence("two", STEPS)  # leaves the campaign, and goes on from here
+    running.tick(hours=1)
+    running.tick(hours=3)
+    assert len(running.mail()) == 3
+    told = resume(running.settings, Target("campaign", "spring"), running.now)
+    assert (told.count, told.still_paused_by) == (1, ())
+    running.tick(hours=2)
+    assert len(running.mail()) == 3
+    running.tick(hours=1)
+    assert len(running.mail()) == 4
+    with pytest.raises(DripError, match=r"Campaign 'autumn' is in no file\. Known: spring"):
+        pause(running.settings, Target("campaign", "autumn"), running.now)
+
+
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

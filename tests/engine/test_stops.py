@@ -89,3 +89,14 @@ def test_whoever_is_left_in_a_file_that_is_gone_is_counted_and_finishes(running)
     running.tick(hours=3)
     assert count_left_behind(running.settings, ["two"]) == {}
     assert len(running.mail()) == 6
+
+
+def test_a_stopped_campaign_ends_all_of_its_sequences(running):
+    running.sequence("one", STEPS, head="campaign: spring\n")
+    running.sequence("two", STEPS, head="campaign: spring\n")
+    running.tick()
+    assert stop(running.settings, Target("campaign", "spring"), running.now).count == 3
+    running.land(leads=[{"email": "w@example.com", "source": "ONE"}])
+    running.tick(hours=3)
+    assert running.rows("select count(*), min(reason) from enrollment_ends") == [(3, "stopped")]
+    assert len(running.mail()) == 3

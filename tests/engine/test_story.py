@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from pipeline.engine.pauses import resume_enrollment
+from pipeline.engine.pauses import Target, pause, resume, resume_enrollment
 from pipeline.engine.story import tell_story
 from pipeline.settings import DripError
 
@@ -26,7 +26,11 @@ def test_a_lead_from_its_first_day_to_its_last(world):
     world.tick()
     world.now += timedelta(minutes=5)
     agent = "Mozilla/5.0 (X11) Firefox/140.0"
-    world.event("clicked", send_id=1, url="https://example.com/a", agent=agent)
+    (send_id,) = world.rows(
+        "select send_id from sends inner join identities using (lead_id) "
+        "where email = 'u0@example.com'"
+    )[0]
+    world.event("clicked", send_id=send_id, url="https://example.com/a", agent=agent)
     world.tick_until(world.now + timedelta(hours=2))
     world.event("converted", name="sale", email="u0@example.com", value="12.50", currency="USD")
     world.tick()
@@ -74,7 +78,7 @@ def test_a_pause_and_its_end_and_a_suppression_are_part_of_it(world):
     world.tick()
     story = [(topic, what, reason) for topic, what, _, reason in told(world)]
     assert ("enrollment", "paused", "replied") in story
-    assert ("enrollment", "resumed", None) in story
+    assert ("enrollment", "resumed", "after 00:01:00") in story
     assert ("suppression", "suppressed", "unsubscribed") in story
     assert [what for topic, what, _ in story if topic == "enrollment"][:3] == [
         "enrolled", "paused", "resumed",
@@ -151,3 +155,20 @@ def test_two_leads_of_one_name_are_told_apart_by_their_ids(world):
         tell_story(world.settings, "+15550100")
     assert all(lead_id in str(caught.value) for lead_id in ids)
     assert tell_story(world.settings, ids[0])
+
+
+def test_pauses_of_the_sequence_and_of_everything_are_part_of_it_while_the_lead_is_in_it(world):
+    world.sequence("one", TWO)
+    world.leads(1)
+    world.tick()
+    world.now += timedelta(minutes=1)
+    pause(world.settings, Target("sequence", "one"), world.now, "holidays")
+    world.now += timedelta(hours=30)
+    resume(world.settings, Target("sequence", "one"), world.now)
+    world.tick_until(world.now + timedelta(hours=3))
+    world.now += timedelta(hours=1)
+    pause(world.settings, Target("everything"), world.now)  # nobody is in it any more
+    story = told(world)
+    assert ("pause", "sequence paused", "one", "holidays") in story
+    assert ("pause", "sequence resumed", "one", "after 1 day 06:00:00") in story
+    assert not [row for row in story if "everything" in row[1]]
