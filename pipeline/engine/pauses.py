@@ -227,24 +227,27 @@ def sequences_of(
         return None
     if target.name is None:
         raise DripError(f"Which {target.scope}? Give its name: `drip status` lists them.")
-    members: dict[str, list[str]] = {}
     if target.scope == "campaign":
-        for sequence in _read_files(settings):
-            if sequence.campaign:
-                members.setdefault(sequence.campaign, []).append(sequence.sequence_id)
+        members = _campaigns(settings, con)
     else:
         rows = con.execute("select distinct sequence_id from sequence_versions").fetchall()
         members = {name: [name] for (name,) in rows}
     if target.name not in members:
         known = ", ".join(sorted(members)) or "none"
-        missing = "is in no file" if target.scope == "campaign" else "has run yet"
-        word = (
-            f"Campaign {target.name!r}"
-            if target.scope == "campaign"
-            else (f"No sequence {target.name!r}")
-        )
-        raise DripError(f"{word} {missing}. Known: {known}.")
+        if target.scope == "campaign":
+            raise DripError(f"Campaign {target.name!r} is in no file. Known: {known}.")
+        raise DripError(f"No sequence {target.name!r} has run yet. Known: {known}.")
     return members[target.name]
+
+
+def _campaigns(settings: Settings, con: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
+    # A paused campaign can be resumed although no file names it any more.
+    rows = con.execute("select name from pauses where scope = 'campaign' and resumed_at is null")
+    members: dict[str, list[str]] = {name: [] for (name,) in rows.fetchall()}
+    for sequence in _read_files(settings):
+        if sequence.campaign:
+            members.setdefault(sequence.campaign, []).append(sequence.sequence_id)
+    return members
 
 
 def record_pause(

@@ -23,7 +23,11 @@ halts as (
         coalesce(p.name, '') as detail,
         p.paused_at,
         p.resumed_at,
-        if(p.paused_by = 'operator', p.reason, p.paused_by || if(p.paused_by = 'campaign', ' ' || p.reason, '')) as reason
+        case p.paused_by
+            when 'operator' then p.reason
+            when 'campaign' then 'campaign ' || p.reason
+            else p.paused_by
+        end as reason
     from pauses as p
     inner join enrollments as e on p.scope = 'everything' or (p.scope = 'sequence' and p.name = e.sequence_id)
     left join enrollment_ends as x on e.enrollment_id = x.enrollment_id

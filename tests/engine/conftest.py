@@ -108,6 +108,11 @@ class World:
         with self.ledger() as con:
             return con.execute(sql).fetchall()
 
+    def first_send(self, enrollment_id: int) -> int:
+        """Return the number of an enrollment's first send: among leads the order is the engine's."""
+        sql = f"select min(send_id) from sends where enrollment_id = {enrollment_id}"
+        return int(self.rows(sql)[0][0])
+
     def mail(self) -> list[Any]:
         """Return the messages that went out, in the order of their sends."""
         messages = [

@@ -25,7 +25,7 @@ def paused(world):
     world.leads(2)
     world.tick()
     world.now += timedelta(hours=1)
-    world.event("replied", send_id=1)
+    world.event("replied", send_id=world.first_send(1))
     world.tick()
     assert world.rows("select enrollment_id from live where is_paused") == [(1,)]
     return world
@@ -66,7 +66,7 @@ def test_a_second_pause_is_resumed_by_its_own_length(paused):
     paused.now += timedelta(hours=5)
     due = resume_enrollment(paused.settings, 1, paused.now)
     paused.now += timedelta(minutes=10)
-    paused.event("replied", send_id=1)
+    paused.event("replied", send_id=paused.first_send(1))
     paused.tick()
     paused.now += timedelta(hours=7)
     assert resume_enrollment(paused.settings, 1, paused.now) == due + timedelta(hours=7)
@@ -228,6 +228,16 @@ def test_a_paused_campaign_holds_up_whichever_sequences_are_in_it(running):
     assert len(running.mail()) == 4
     with pytest.raises(DripError, match=r"Campaign 'autumn' is in no file\. Known: spring"):
         pause(running.settings, Target("campaign", "autumn"), running.now)
+
+
+def test_a_paused_campaign_that_no_file_names_any_more_can_be_resumed(running):
+    running.sequence("one", STEPS, head="campaign: spring\n")
+    running.tick()
+    pause(running.settings, Target("campaign", "spring"), running.now)
+    running.sequence("one", STEPS)
+    told = resume(running.settings, Target("campaign", "spring"), running.now + timedelta(hours=1))
+    assert (told.count, told.still_paused_by) == (0, ())
+    assert running.rows("select count(*) from pauses where resumed_at is null") == [(0,)]
 
 
 @settings(
