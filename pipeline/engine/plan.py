@@ -39,6 +39,23 @@ _WINDOW_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
 _DAY_SCHEMA = {"zone": pl.String, "local_on": pl.Date}
 
 
+_SLOT_WINDOWS = """
+create or replace temp table slot_window as
+with spans as (
+    select
+        *,
+        lag(close_at, 1, $first) over (partition by window_id, zone order by close_at) as after_at
+    from open_window
+)
+
+select *, unnest(range(
+    epoch_us(after_at) // 86400000000, epoch_us(least(close_at, $now)) // 86400000000 + 1
+)) as day_no
+from spans
+where after_at <= $now
+"""
+
+
 def plan(
     con: duckdb.DuckDBPyConnection, programme: Programme, salt: str, now: datetime
 ) -> dict[str, int]:
@@ -134,7 +151,11 @@ def _windows(
 
 
 def _create_windows(con: duckdb.DuckDBPyConnection, programme: Programme, now: datetime) -> None:
-    """Create `open_window` (windows of each calendar and zone) and `zone_now` (what is next)."""
+    """Create `open_window` (windows of each calendar and zone) and what is read from it.
+
+    `zone_now` says what is next; `slot_window` has, for each day, the windows that are the next to
+    close at some instant of it: joining by day is many times faster than a join as of an instant.
+    """
     quiet_hours = programme.workspace.quiet_hours
     for channel in quiet_hours:
         # The same calendar has other windows on a channel with quiet hours (R3).
@@ -166,6 +187,7 @@ def _create_windows(con: duckdb.DuckDBPyConnection, programme: Programme, now: d
     con.register("window_frame", frame)
     con.execute("create or replace temp table open_window as select * from window_frame")
     con.unregister("window_frame")
+    con.execute(_SLOT_WINDOWS, {"now": now, "first": min((row[-1] for row in pairs), default=now)})
     clock = Clock.read(programme.workspace.timezone, now)
     zones = sorted({zone for *_, zone, _ in pairs})
     days = [now.astimezone(ZoneInfo(zone)).date() for zone in zones]

@@ -23,13 +23,7 @@ select
     s.sequence_id as window_id,
     false as is_absent,
     s.per_lead,
-    l.source as lead_source,
-    l.country as lead_country,
-    l.timezone as lead_timezone,
-    l.created_at as lead_created_at,
-    l.attributes as lead_attributes,
     $now::timestamptz as now_at
 from live as v
 inner join step as s on v.version_id = s.version_id and v.step_ix = s.step_ix
-left join leads as l on v.lead_id = l.lead_id
 where v.slot_at <= $now and v.status != 'in_flight' and not v.is_paused and s.is_running;

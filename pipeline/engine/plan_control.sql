@@ -26,7 +26,20 @@ select
     end as next_ix,
     case when due.kind = 'end' then 'completed' end as end_status,
     case when due.kind = 'end' and (/*step_when*/ true) then due.end_status end as end_reason
+-- Conditions name the lead's fields; only those that one of them names are read.
 from due
+left join (
+    select
+        d.enrollment_id as known_id,
+        l.source as lead_source,
+        l.country as lead_country,
+        l.timezone as lead_timezone,
+        l.created_at as lead_created_at,
+        l.attributes as lead_attributes
+    from due as d
+    inner join leads as l on d.lead_id = l.lead_id
+) as known
+    on due.enrollment_id = known.known_id
 where due.channel is null;
 
 delete from live

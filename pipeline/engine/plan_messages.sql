@@ -3,7 +3,7 @@
 
 create or replace temp table candidates as
 select
-    due.*,
+    due.* exclude (late_seconds, late_then, end_status, max_attempts, is_absent),
     greatest(w.open_at, due.slot_at) as true_slot_at,
     z.now_opens_at,
     case
@@ -16,9 +16,27 @@ select
         when not (/*step_when*/ true) then 'condition'
         when due.is_absent then 'experiment'
     end as stopped_by
+-- Conditions name the lead's fields; only those that one of them names are read.
 from due
-asof left join open_window as w
-    on due.window_id = w.window_id and due.zone = w.zone and due.slot_at < w.close_at
+left join (
+    select
+        d.enrollment_id as known_id,
+        l.source as lead_source,
+        l.country as lead_country,
+        l.timezone as lead_timezone,
+        l.created_at as lead_created_at,
+        l.attributes as lead_attributes
+    from due as d
+    inner join leads as l on d.lead_id = l.lead_id
+) as known
+    on due.enrollment_id = known.known_id
+left join slot_window as w
+    on
+        due.window_id = w.window_id
+        and due.zone = w.zone
+        and epoch_us(due.slot_at) // 86400000000 = w.day_no
+        and due.slot_at >= w.after_at
+        and due.slot_at < w.close_at
 left join zone_now as z on due.window_id = z.window_id and due.zone = z.zone
 where due.channel is not null;
 

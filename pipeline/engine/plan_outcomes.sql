@@ -3,7 +3,7 @@
 
 create or replace temp table verdicts as
 select
-    r.*,
+    r.* exclude (stopped_by),
     case
         when r.stopped_by = 'window' or p.reason is not null then 'postponed'
         when r.stopped_by is not null then 'skipped'
@@ -16,6 +16,7 @@ select
         when r.is_holdout then 'holdout'
     end as reason,
     case when r.stopped_by = 'window' then r.now_opens_at else p.until_at end as until_at,
+    case when outcome = 'claimed' then coalesce(r.send_id, nextval('send_ids')) end as claimed_send_id,
     a.arm as content_arm
 from reachable as r
 left join postponed_by_limits as p on r.enrollment_id = p.enrollment_id

@@ -13,19 +13,32 @@ with suppressed as (
             and (p.channel is null or p.channel = c.channel)
             and (p.sequence_id is null or p.sequence_id = c.sequence_id)
     where c.stopped_by is null
+),
+
+-- Only of those who are still in it, and no wider than needed: addresses are what costs most to read.
+addressed as (
+    select
+        c.enrollment_id,
+        case when c.channel = 'email' then split_part(i.email, '@', -1) end as recipient_domain
+    from candidates as c
+    inner join identities as i on c.lead_id = i.lead_id
+    where
+        c.stopped_by is null
+        and case when c.channel = 'email' then i.email is not null else i.phone is not null end
 )
 
 select
-    c.* exclude (stopped_by),
+    c.* exclude (
+        stopped_by, kind, experiment_id, varies, control, sample_share, is_auto, has_holdout_arm, holdout, per_lead
+    ),
     c.channel not in ('task', 'linkedin', 'webhook') as is_contact,
-    case when c.channel = 'email' then split_part(i.email, '@', -1) end as recipient_domain,
+    i.recipient_domain,
     case
         when c.stopped_by is not null then c.stopped_by
         when s.reason is not null then s.reason
-        when c.channel = 'email' and i.email is null then 'no_address'
-        when c.channel in ('sms', 'call', 'whatsapp') and i.phone is null then 'no_address'
+        when c.channel in ('email', 'sms', 'call', 'whatsapp') and i.enrollment_id is null then 'no_address'
         when is_contact and c.status = 'waiting' and c.count_sends >= c.per_lead then 'lead_cap'
     end as stopped_by
 from candidates as c
 left join suppressed as s on c.enrollment_id = s.enrollment_id
-left join identities as i on c.lead_id = i.lead_id;
+left join addressed as i on c.enrollment_id = i.enrollment_id;

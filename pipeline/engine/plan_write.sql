@@ -1,9 +1,8 @@
 -- Writes what was decided: claims into `sends`, everything into `why`, new states into `live`, the skipped into `moving`.
 
-create or replace temp table claims as
+create or replace temp view claims as
 select
     v.*,
-    coalesce(v.send_id, nextval('send_ids')) as claimed_send_id,
     v.attempts + 1 as attempt,
     coalesce(v.content_arm, v.arm) as variant
 from verdicts as v

@@ -23,6 +23,7 @@ from pipeline.sequences.model import REACTIONS, Workspace
 HOLDOUT_ARM = "(holdout)"
 # More steps than bits of a mask cannot be compiled; 64 keeps (version, step) in one integer.
 STEP_SPAN = 64
+_LONGEST_CASE = 3
 
 
 @dataclass(frozen=True)
@@ -386,8 +387,22 @@ def case_by_step(expressions: dict[tuple[int, int], str], otherwise: str) -> str
     """
     if not expressions:
         return otherwise
-    branches = " ".join(
-        f"when {version_id * STEP_SPAN + step_ix} then ({sql})"
+    keyed = [
+        (version_id * STEP_SPAN + step_ix, sql)
         for (version_id, step_ix), sql in sorted(expressions.items())
-    )
-    return f"case due.version_id * {STEP_SPAN} + due.step_ix {branches} else {otherwise} end"
+    ]
+    return _decision_tree(keyed, otherwise)
+
+
+def _decision_tree(keyed: Sequence[tuple[int, str]], otherwise: str) -> str:
+    """Split in halves until few are left: one long `case` asks each row for every step."""
+    key = f"due.version_id * {STEP_SPAN} + due.step_ix"
+    if len(keyed) > _LONGEST_CASE:
+        middle = len(keyed) // 2
+        low, high = keyed[:middle], keyed[middle:]
+        return (
+            f"case when {key} < {high[0][0]} then {_decision_tree(low, otherwise)} "
+            f"else {_decision_tree(high, otherwise)} end"
+        )
+    branches = " ".join(f"when {number} then ({sql})" for number, sql in keyed)
+    return f"case {key} {branches} else {otherwise} end"

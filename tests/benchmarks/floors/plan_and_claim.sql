@@ -52,21 +52,27 @@ select
     end as tomorrow_opens_at,
 from local;
 
-create or replace temp table planned as
-with due as (
-    select
-        v.*,
-        o.* exclude (zone, kind, after_2d, after_2bd, after_1w),
-        timezone(v.zone, v.slot_at) as slot_local,
-        if(v.step_ix in (1, 3), 'sms', 'email') as channel,
-    from live as v
-    inner join opening as o on v.zone = o.zone and v.version_id % 3 = o.kind
-    where v.slot_at <= $now and v.status != 'in_flight' and not v.is_paused
+-- In steps, so that each join knows how many rows it gets, and addresses are read for the survivors only.
+create or replace temp table due as
+select
+    v.*,
+    o.* exclude (zone, kind, after_2d, after_2bd, after_1w),
+    timezone(v.zone, v.slot_at) as slot_local,
+    if(v.step_ix in (1, 3), 'sms', 'email') as channel,
+from live as v
+inner join opening as o on v.zone = o.zone and v.version_id % 3 = o.kind
+where v.slot_at <= $now and v.status != 'in_flight' and not v.is_paused;
+
+create or replace temp table judged as
+with known as (
+    select d.enrollment_id, l.timezone as lead_timezone, l.country
+    from due as d
+    inner join leads as l on d.lead_id = l.lead_id
 ),
 
 slotted as (
     select
-        d.*,
+        d.* exclude (slot_local, opens, closes),
         case
             when isodow(slot_local) <= 5 and hour(slot_local) >= opens and hour(slot_local) < closes then slot_at
             when isodow(slot_local) <= 5 and hour(slot_local) < opens
@@ -78,57 +84,63 @@ slotted as (
             )
         end as true_slot_at,
     from due as d
-),
+)
 
-suppressed as (
+select
+    s.*,
+    l.lead_timezone,
+    case
+        when s.now_opens_at > $now then 'window'
+        when s.status != 'retry' and $now > s.true_slot_at + interval 24 hour then 'late'
+        when
+            s.status != 'retry'
+            and case s.step_ix
+                when 2 then s.sent_mask & 1 = 0 or s.opened_mask & 1 = 1
+                when 5
+                    then
+                        s.sent_mask & 16 = 0 or s.clicked_mask & 16 = 16
+                        or l.country is null or l.country not in ('US', 'CA', 'DE')
+                else false
+            end
+            then 'condition'
+    end as stopped,
+    s.status = 'waiting' and s.send_id is null as is_first,
+from slotted as s
+left join known as l on s.enrollment_id = l.enrollment_id;
+
+create or replace temp table planned as
+with suppressed as (
     select lead_id, channel, min(reason) as reason
     from suppressions
     where lifted_at is null
     group by lead_id, channel
 ),
 
-judged as (
+addressed as (
     select
-        s.*,
-        l.timezone as lead_timezone,
-        case
-            when s.now_opens_at > $now then 'window'
-            when s.status != 'retry' and $now > s.true_slot_at + interval 24 hour then 'late'
-            when
-                s.status != 'retry'
-                and case s.step_ix
-                    when 2 then s.sent_mask & 1 = 0 or s.opened_mask & 1 = 1
-                    when 5
-                        then
-                            s.sent_mask & 16 = 0 or s.clicked_mask & 16 = 16
-                            or l.country is null or l.country not in ('US', 'CA', 'DE')
-                    else false
-                end
-                then 'condition'
-        end as stopped,
-        p.reason as suppressed_by,
-        if(s.channel = 'email', i.email, i.phone) is null as is_unreachable,
-        if(s.channel = 'email', split_part(i.email, '@', -1), null) as recipient_domain,
-        s.status = 'waiting' and s.send_id is null as is_first,
-    from slotted as s
-    left join leads as l on s.lead_id = l.lead_id
-    left join identities as i on s.lead_id = i.lead_id
-    left join suppressed as p on s.lead_id = p.lead_id and s.channel = p.channel
+        j.enrollment_id,
+        if(j.channel = 'email', split_part(i.email, '@', -1), null) as recipient_domain,
+    from judged as j
+    inner join identities as i on j.lead_id = i.lead_id
+    where j.stopped is null and case when j.channel = 'email' then i.email is not null else i.phone is not null end
 ),
 
 stopped as (
     select
-        j.* exclude (stopped, suppressed_by, is_unreachable),
+        j.* exclude (stopped),
+        a.recipient_domain,
         j.stopped is null and j.is_first and (
             (j.version_id % 5 = 2 and j.step_ix = 0) or (j.version_id % 5 = 3 and j.step_ix = 2)
         ) as is_on_trial,
         coalesce(
             j.stopped,
-            j.suppressed_by,
-            if(j.is_unreachable, 'no_address', null),
+            p.reason,
+            if(a.enrollment_id is null, 'no_address', null),
             if(j.is_first and j.count_sends >= 6, 'lead_cap', null)
         ) as stopped_by,
     from judged as j
+    left join suppressed as p on j.lead_id = p.lead_id and j.channel = p.channel
+    left join addressed as a on j.enrollment_id = a.enrollment_id
 ),
 
 used as (
