@@ -257,12 +257,21 @@ def next_due(con: duckdb.DuckDBPyConnection) -> datetime | None:
     moment: datetime | None = fetch_value(
         con,
         """
+        -- The soonest of each step first: a join row by row was the dearest part of an idle tick.
+        with soonest as (
+            select version_id, step_ix, min(slot_at) as slot_at
+            from live
+            where status != 'in_flight' and not is_paused
+            group by version_id, step_ix
+        )
+
         select least(
+            (select 'epoch'::timestamptz where exists (from live where status = 'in_flight')),
             (
-                select min(if(v.status = 'in_flight', 'epoch'::timestamptz, v.slot_at))
-                from live as v
-                inner join step as s on v.version_id = s.version_id and v.step_ix = s.step_ix
-                where v.status = 'in_flight' or (s.is_running and not v.is_paused)
+                select min(o.slot_at)
+                from soonest as o
+                inner join step as s on o.version_id = s.version_id and o.step_ix = s.step_ix
+                where s.is_running
             ),
             (select min(received_at) from engagement_pending) + to_seconds($judged),
             (

@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from pipeline.ledger.store import ledger_path, open_ledger
+from tests.benchmarks.__main__ import run_rows
 from tests.benchmarks.floors.row_by_row import run_script
 from tests.benchmarks.rows.plan_and_claim import WRITTEN, time_side
 from tests.benchmarks.world import World, make_world
@@ -82,3 +83,12 @@ def test_the_script_row_by_row_decides_as_the_engine_does(worlds):
         ).fetchall()[0]
     assert compared > 200
     assert different == 0
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(900)
+def test_planning_keeps_its_targets_at_three_million_enrollments(tmp_path):
+    rows = ["plan_and_claim", "idle_tick"]
+    lines = run_rows(tmp_path, count=3_000_000, runs=3, say=print, only=rows)
+    assert {line.target for line in lines} == {None, 0.2, 1.1, 1.5, 4, 100}
+    assert [line for line in lines if not line.is_met] == []
