@@ -4,6 +4,8 @@ from email import message_from_bytes
 from email.policy import default
 from pathlib import Path
 
+from pipeline.cli import terminal
+
 
 def test_json_of_check_lists_problems_and_the_exit_code_says_whether_there_are_errors(
     drip, started
@@ -58,7 +60,7 @@ def test_preview_prints_the_message_and_names_a_page(drip, started):
 
 
 def test_check_says_what_is_in_force(drip, started, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setattr(terminal.out, "width", 160)
     told = drip("check")
     assert "In force" in told.out
     assert all(

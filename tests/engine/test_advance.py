@@ -38,7 +38,7 @@ def advance_one(
     con.execute(
         """
         create or replace temp table step as
-        select 1::bigint as version_id, 1::smallint as step_ix, $unit as delay_unit, $amount::bigint as delay_amount,
+        select 1::bigint as version_id, 1::smallint as step_ix, 'email' as kind, $unit as delay_unit, $amount::bigint as delay_amount,
             $since as delay_since, 'lead' as zone_mode, 'America/New_York' as fallback_zone,
             $holidays::varchar as holidays, null::varchar as experiment_id, null::varchar as varies, null::varchar as control,
             null::double as sample_share, false as is_auto, 0.0::double as holdout, false as has_holdout_arm
