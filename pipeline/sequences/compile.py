@@ -261,6 +261,14 @@ def _link(siblings: list[_Node], join_ix: int) -> None:
             _link(way, node.next_ix)
 
 
+def _ends_every_path(node: _Node) -> bool:
+    """Whether nobody goes on behind a step: an end for all, or a branch whose every way has one."""
+    if node.step.when is not None or not node.ways:
+        return node.step.when is None and node.step.end is not None
+    takes_all = (node.step.branch or [])[-1].when is None
+    return takes_all and all(any(map(_ends_every_path, way)) for way in node.ways)
+
+
 class _Compiler:
     """Compiles one checked file; every problem on the way is kept."""
 
@@ -358,8 +366,9 @@ class _Compiler:
 
     def _check_reached(self, siblings: list[_Node]) -> None:
         for number, node in enumerate(siblings):
-            if node.step.end and node.step.when is None and number + 1 < len(siblings):
-                message = f"never reached: {node.step.id!r} ends every path: give it a `when`"
+            if _ends_every_path(node) and number + 1 < len(siblings):
+                how = "let a way go on" if node.ways else "give it a `when`"
+                message = f"never reached: {node.step.id!r} ends every path: {how}"
                 self._refuse(siblings[number + 1].path, message)
             for way in node.ways:
                 self._check_reached(way)

@@ -457,3 +457,19 @@ def test_names_are_one_of_a_kind_and_a_files_own_id_is_free_for_it(write: Write)
     ]
     assert "welcome.yml is called" in problems[0].message
     assert {s.sequence_id: s.name for s in sequences}["welcome"] == "welcome"
+
+
+def test_what_stands_behind_a_branch_whose_every_way_ends_is_never_reached(write: Write) -> None:
+    text = f"""
+steps:
+  - {{id: a, {MAIL}}}
+  - id: b
+    branch:
+      - when: replied()
+        steps: [{{id: x, end: inactive}}]
+      - steps: [{{id: c, {MAIL}}}, {{id: y, end: completed%s}}]
+  - {{id: z, {MAIL}}}
+"""
+    (error,) = errors(write, text % "")
+    assert "steps[2]: never reached: 'b' ends every path: let a way go on" in error
+    assert errors(write, text % ", when: replied()") == []
