@@ -22,7 +22,7 @@ import duckdb
 import httpx
 import pytest
 
-from pipeline.inbound.signatures import sign_webhook
+from pipeline.channels.signing import sign_webhook
 from pipeline.ledger.locks import hold_lock
 from pipeline.ledger.store import open_ledger
 from pipeline.settings import Keys, load_keys

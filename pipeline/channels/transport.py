@@ -1,17 +1,18 @@
 """What every transport promises, and the choice of one.
 
 Belongs here: the outcomes of a hand-over, the protocol, reasons without personal data.
-Does not: one way of travelling (smtp, maildir), the journal and the retries (engine).
+Does not: one way of travelling (smtp, maildir, http), the journal and the retries (engine).
 """
 
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
 from pipeline.messages.compose import Message
-from pipeline.settings import DripError, Settings
+from pipeline.settings import DripError, Settings, utc_now
 
 OutcomeStatus = Literal["handed_over", "retry", "refused"]
 BeforeBody = Callable[[], Awaitable[None]]
@@ -55,6 +56,8 @@ class TransportSpec(Protocol):
     def username(self) -> str | None: ...  # noqa: D102
     @property
     def tls(self) -> str: ...  # noqa: D102
+    @property
+    def url(self) -> str | None: ...  # noqa: D102
 
 
 class Transport(Protocol):
@@ -83,26 +86,36 @@ class Transport(Protocol):
         """Let go of the connection; never fails."""
 
 
-def create_transport(name: str, spec: TransportSpec, home: Path, settings: Settings) -> Transport:
+def create_transport(
+    name: str,
+    spec: TransportSpec,
+    home: Path,
+    settings: Settings,
+    clock: Callable[[], datetime] = utc_now,
+) -> Transport:
     """Create one worker's transport.
 
     Args:
         name: Its name in workspace.yml.
         spec: What workspace.yml says about it.
         home: The workspace's home.
-        settings: For the password.
+        settings: For the password and the secret.
+        clock: The moment that a signature names.
 
     Raises:
         DripError: the settings contradict each other.
     """
-    from pipeline.channels.maildir import MaildirTransport  # noqa: PLC0415 - they import from here
+    from pipeline.channels.http import HttpTransport  # noqa: PLC0415 - they import from here
+    from pipeline.channels.maildir import MaildirTransport  # noqa: PLC0415
     from pipeline.channels.smtp import SmtpTransport  # noqa: PLC0415
 
     if spec.kind == "maildir":
         return MaildirTransport(home / "maildir" / name)
+    if spec.kind == "http":
+        return HttpTransport(name, spec.url, settings.http_secret, clock)
     if spec.kind != "smtp":
         raise DripError(
-            f"The transport {name} is of the unknown kind {spec.kind}. Write maildir or smtp."
+            f"The transport {name} is of the unknown kind {spec.kind}. Write maildir, smtp or http."
         )
     return SmtpTransport(name, spec, settings.smtp_password)
 

@@ -28,6 +28,7 @@ from pipeline.messages.compose import (
     lead_context,
 )
 from pipeline.messages.notes import NOTE_CHANNELS, compose_note
+from pipeline.messages.requests import compose_webhook
 from pipeline.sequences.compiled import CompiledStep, words_of
 from pipeline.sequences.model import Sender
 from pipeline.settings import DripError, Keys, Settings
@@ -138,7 +139,7 @@ class Dispatcher:
             for worker in range(workers):
                 if (worker, name) not in self._open:
                     self._open[worker, name] = create_transport(
-                        name, workspace.transports[name], self._home, self._settings
+                        name, workspace.transports[name], self._home, self._settings, self._clock
                     )
 
     def _compose(self, order: Order) -> Message:
@@ -182,6 +183,8 @@ def compose_order(
             letterhead=letterhead,
             now=now,
         )
+    if channel == "webhook":
+        return compose_webhook(send_id, content, context, letterhead=letterhead, now=now)
     if channel == "sms":
         return compose_sms(
             send_id,

@@ -1,15 +1,16 @@
-"""Signatures of webhooks: one function per scheme, plus signing for our own senders and tests.
+"""Signatures of webhooks that come in: one function per scheme.
 
 Belongs here: who a request is from. Does not: which provider uses which scheme (its file in
-channels/providers), what the request says (mapping).
+channels/providers), what the request says (mapping), signing our own (`channels.signing`).
 """
 
 import hmac
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
-from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
+from standardwebhooks.webhooks import Webhook
 
+from pipeline.channels.signing import read_secret
 from pipeline.settings import DripError
 
 TOLERANCE = timedelta(minutes=5)
@@ -20,16 +21,6 @@ class InvalidSignature(Exception):
 
 
 Verify = Callable[[str, Mapping[str, str], bytes, datetime], None]
-
-
-def sign_webhook(secret: str, webhook_id: str, now: datetime, body: bytes) -> dict[str, str]:
-    """Return the three headers that sign a body by the Standard Webhooks rules."""
-    at = now.astimezone(UTC).replace(microsecond=0)
-    return {
-        "webhook-id": webhook_id,
-        "webhook-timestamp": str(int(at.timestamp())),
-        "webhook-signature": _webhook(secret).sign(webhook_id, at, body.decode()),
-    }
 
 
 def verify_standard_webhooks(
@@ -78,8 +69,8 @@ def _is_same(given: str, expected: str) -> bool:
 
 def _webhook(secret: str) -> Webhook:
     try:
-        return Webhook(secret)
-    except (ValueError, EmptyWebhookSecretError):
+        return read_secret(secret)
+    except ValueError:
         raise DripError(
             "The webhook secret in keys.json is not `whsec_` and base64. Restore it from a backup."
         ) from None

@@ -4,6 +4,7 @@ Belongs here: taking a composed message apart for the terminal, and a page to op
 Does not: choosing the lead and the step (cli), composing (compose).
 """
 
+import json
 import re
 from dataclasses import dataclass
 from email import message_from_bytes
@@ -31,6 +32,10 @@ class Preview:
 
 def preview_message(message: Message) -> Preview:
     """Take a composed message apart; without the open pixel, so that looking counts nothing."""
+    if message.channel == "webhook":
+        headers = [("Content-Type", "application/json"), ("Webhook-Id", message.message_id)]
+        told = json.dumps(json.loads(message.data), ensure_ascii=False, indent=2)
+        return Preview(headers, told, None, [])
     parsed = message_from_bytes(message.data, policy=default)
     headers = [(name, str(value)) for name, value in parsed.items()]
     text = _part(parsed, "plain") or ""

@@ -5,6 +5,7 @@ Belongs here: the workspace, one file's meaning, rules across files. Does not: s
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -36,6 +37,7 @@ from pipeline.sequences.experiments import (
 )
 from pipeline.sequences.model import (
     REACTIONS,
+    Sender,
     SequenceFile,
     StepFile,
     Workspace,
@@ -129,6 +131,8 @@ def _check_workspace(workspace: Workspace, source: YamlFile) -> Iterator[Problem
     for name, transport in workspace.transports.items():
         if transport.kind == "smtp" and not transport.host:
             yield source.problem(("transports", name), "smtp needs a server: add `host:`")
+        if transport.kind == "http" and not transport.url:
+            yield source.problem(("transports", name), "http needs an address: add `url:`")
     for name, sender in workspace.senders.items():
         if sender.limits.warm_up and sender.limits.per_day is None:
             message = "warm_up grows until per_day is reached: add `per_day:`"
@@ -142,6 +146,8 @@ def _check_senders(workspace: Workspace, source: YamlFile) -> Iterator[Problem]:
             hint = suggest(sender.transport, workspace.transports)
             path: KeyPath = ("senders", name, "transport")
             yield source.problem(path, f"unknown transport {sender.transport!r}.{hint}")
+        else:
+            yield from _check_way(name, sender, workspace, source)
         for problem in check_text(sender.to or "", workspace.attributes):
             if problem.severity == "error":
                 yield source.problem(("senders", name, "to"), problem.message)
@@ -151,6 +157,22 @@ def _check_senders(workspace: Workspace, source: YamlFile) -> Iterator[Problem]:
             hint = suggest(name, known) or f" Add one with channel: {channel} to `senders:`."
             path = ("default_senders", channel)
             yield source.problem(path, f"no {channel} sender {name!r}.{hint}")
+
+
+def _check_way(
+    name: str, sender: Sender, workspace: Workspace, source: YamlFile
+) -> Iterator[Problem]:
+    """Webhooks travel over http and nothing else does; whatever is a message has an address."""
+    kind, path = workspace.transports[sender.transport].kind, ("senders", name)
+    if sender.channel == "webhook" and kind != "http":
+        message = "a webhook needs a transport of `kind: http` with its `url:`: name one"
+        yield source.problem((*path, "transport"), message)
+    elif sender.channel != "webhook" and kind == "http":
+        message = f"{sender.channel} does not travel over http: name a maildir or smtp transport"
+        yield source.problem((*path, "transport"), message)
+    if sender.channel != "webhook" and not sender.address:
+        how = 'write `address: "Ann Example <ann@example.com>"`'
+        yield source.problem(path, f"{sender.channel} senders need an address: {how}")
 
 
 def _sequence_files(folder: Path) -> tuple[list[YamlFile], list[Problem]]:
@@ -474,6 +496,7 @@ class _Compiler:
         content = self._content(node.path, channel, self._texts(node, channel))
         if step.assignee is not None:
             content["assignee"] = step.assignee
+        content |= self._request(node, channel)
         options = self._options(node) if channel == "best" else ()
         return replace(
             compiled,
@@ -531,7 +554,7 @@ class _Compiler:
             if name in needed and not (value and value.strip()):
                 self._refuse((*node.path, name), f"{channel} step without {name}: {_HOW[name]}")
             elif name not in wanted and value is not None:
-                how = " and ".join(wanted)
+                how = " and ".join(wanted) or "payload"
                 message = f"{channel} steps have no {name}: write {how}"
                 self._refuse((*node.path, name), message)
         if step.assignee is not None and channel not in _FOR_SOMEBODY:
@@ -572,6 +595,21 @@ class _Compiler:
                 self.problems.append(found)
         return full
 
+    def _request(self, node: _Node, channel: str) -> dict[str, str]:
+        """Give what a webhook tells: the step, and the payload's templates as one JSON object."""
+        payload = node.step.payload
+        if channel != "webhook":
+            if payload is not None:
+                message = f"{channel} steps have no payload: remove it, or write channel: webhook"
+                self._refuse((*node.path, "payload"), message)
+            return {}
+        texts = {
+            name: self._read((*node.path, "payload", name), "payload", text)
+            for name, text in (payload or {}).items()
+        }
+        told = {"payload": json.dumps(texts, ensure_ascii=False)} if texts else {}
+        return {"step": node.step.id, **told}
+
     def _experiment(self, node: _Node, channel: str, delay: Delay) -> Experiment | None:
         test = node.step.experiment
         if test is None:
@@ -607,7 +645,7 @@ def _written(step: StepFile) -> list[str]:
 
 _KINDS = ("channel", "wait", "wait_for", "branch", "end")
 _FEWEST_OPTIONS = 2
-_MESSAGE_FIELDS = ("sender", *TEXT_FIELDS, "assignee", "retry", "late", "experiment")
+_MESSAGE_FIELDS = ("sender", *TEXT_FIELDS, "assignee", "payload", "retry", "late", "experiment")
 # Steps that become work for a colleague.
 _FOR_SOMEBODY = ("task", "linkedin")
 _HOW = {

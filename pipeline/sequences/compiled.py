@@ -128,7 +128,7 @@ class Experiment:
     variants: tuple[Variant, ...]
 
 
-Message = Literal["email", "sms", "call", "whatsapp", "task", "linkedin", "best"]
+Message = Literal["email", "sms", "call", "whatsapp", "task", "linkedin", "webhook", "best"]
 Kind = Message | Literal["wait", "wait_for", "branch", "end"]
 
 
@@ -142,7 +142,8 @@ class CompiledStep:
         end_status: Status that an end gives the lead; None = just completed.
         content: Template sources: `subject` and `body_text` (Markdown, snippets put in) for email,
             `text` for sms, whatsapp and linkedin, `script` for a call, `title` and `note` for a
-            task; and the `assignee` of work for somebody.
+            task; the `assignee` of work for somebody; for a webhook the `step` and the `payload`,
+            a JSON object of templates.
         options: Of channel best: channels with their senders, the first that can reach a lead is
             taken.
     """

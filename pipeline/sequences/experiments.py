@@ -18,6 +18,7 @@ CONTENT_FIELDS: dict[str, tuple[str, ...]] = {
     "whatsapp": ("text",),
     "task": ("title", "note"),
     "linkedin": ("text",),
+    "webhook": (),
     "best": ("subject", "body", "text", "script"),
 }
 """The texts of each channel, in the order in which people are asked for them."""
@@ -140,10 +141,14 @@ def _check_words(step: StepFile, variant: VariantFile, workspace: Workspace) -> 
     if variant.channel == "best":
         yield Finding(("channel",), "a variant has one channel: write email, sms or call")
         return
+    if channel != step.channel and "webhook" in (channel, step.channel):
+        message = "a webhook says nothing to a lead: test channels that do, such as email and sms"
+        yield Finding(("channel",), message)
+        return
     allowed, given = CONTENT_FIELDS.get(channel, ()), _overrides(variant)
     for name in sorted(set(given) - set(allowed)):
-        message = f"{channel} steps have no {name}: write {' or '.join(allowed)}"
-        yield Finding((name,), message)
+        how = f"write {' or '.join(allowed)}" if allowed else "remove it"
+        yield Finding((name,), f"{channel} steps have no {name}: {how}")
     if channel != step.channel:
         for name in allowed:
             if name not in OPTIONAL_FIELDS and not given.get(name, "").strip():

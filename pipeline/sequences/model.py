@@ -31,8 +31,8 @@ NOT_YET = {
     "event": "enrolment by an event is not supported yet: write a condition in `enroll.when`",
     "guardrails": "guardrails are not supported yet: remove the line and watch the review",
     "starts_at": "a start date is not supported yet: write status: paused until then",
-    "webhook": "webhook steps are not supported yet: remove the step",
-    "providers": "providers are not supported yet: write `transports:` of kind maildir or smtp",
+    "providers": "providers are not supported yet: write `transports:` of kind maildir, smtp or "
+    "http",
     "compliance": "compliance rules are not supported yet: write your postal `address:`",
     "rates": "currency rates are not supported yet: use one currency",
     "crm": "CRM rules are not supported yet: remove them",
@@ -56,6 +56,9 @@ _WORD = re.compile(r"[a-z][a-z0-9_]{0,59}")
 _SOURCE = re.compile(r"tracker|api|operator|(webhook|import):[a-z0-9_-]+")
 _WINDOW = re.compile(r"(\d\d):(\d\d)-(\d\d):(\d\d)")
 _DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
+# No user name: a secret in an address would stand in the file.
+_HOOK = re.compile(r"(https?)://([a-z0-9.-]+|\[::1\])(?::\d{1,5})?(?:/[^\s#]*)?")
+_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _LONGEST_GAP = 30 * 86400
 _ALL_PERCENT = 100
 _ACTIONS = ("stop", "pause", "continue")
@@ -129,6 +132,16 @@ def _check_url(value: str) -> str:
     if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):
         raise ValueError(f"{value!r} is no address of a server: write https://mail.example.com")
     return value.rstrip("/")
+
+
+def _check_hook(value: str) -> str:
+    match = _HOOK.fullmatch(value)
+    if match is None or (match[1] == "http" and match[2] not in _LOOPBACK):
+        raise ValueError(
+            f"{value!r} is no address for webhooks: write https://hooks.example.com/in; "
+            "http:// is for this machine only"
+        )
+    return value
 
 
 def _check_metric(value: str) -> str:
@@ -249,10 +262,9 @@ Domain = Annotated[str, _check_text(_check_domain)]
 Cap = Annotated[int, Field(ge=1)]
 After = Annotated[Delay, BeforeValidator(_read_delay)]
 ChannelName = Annotated[
-    Literal["email", "sms", "call", "whatsapp", "task", "linkedin", "best"],
+    Literal["email", "sms", "call", "whatsapp", "task", "linkedin", "webhook", "best"],
     _choice(
-        ("email", "sms", "call", "whatsapp", "task", "linkedin", "best"),
-        webhook=NOT_YET["webhook"],
+        ("email", "sms", "call", "whatsapp", "task", "linkedin", "webhook", "best"),
         form="form steps are not supported yet: use channel: email",
     ),
 ]
@@ -263,9 +275,13 @@ class _Strict(BaseModel):
 
 
 class Transport(_Strict):
-    """How messages leave: `maildir` writes them to files, `smtp` hands them to a server."""
+    """How messages leave: `maildir` writes them to files, `smtp` hands them to a mail server.
 
-    kind: Annotated[Literal["maildir", "smtp"], _choice(("maildir", "smtp"))]
+    `http` posts webhooks to the address `url`, signed with DRIP_HTTP_SECRET.
+    """
+
+    kind: Annotated[Literal["maildir", "smtp", "http"], _choice(("maildir", "smtp", "http"))]
+    url: Annotated[str, _check_text(_check_hook)] | None = None
     host: str | None = None
     port: int = Field(default=587, ge=1, le=65535)
     username: str | None = None
@@ -312,11 +328,11 @@ class Sender(_Strict):
 
     `to` is for gateways (mail to SMS, calls, WhatsApp): a template of the recipient, such as
     `{{ phone }}@sms.example`. Calls and WhatsApp messages without it go to the sender's own
-    address, for somebody to make.
+    address, for somebody to make. Webhooks have no address but that of their transport.
     """
 
     channel: ChannelName
-    address: Annotated[str, _check_text(_check_address)]
+    address: Annotated[str, _check_text(_check_address)] = ""
     transport: str = "maildir"
     to: str | None = None
     limits: SenderLimits = SenderLimits()
@@ -526,6 +542,7 @@ class StepFile(_Strict):
     title: str | None = None
     note: str | None = None
     assignee: Annotated[str, _check_text(_check_address)] | None = None
+    payload: dict[Word, str] | None = Field(default=None, min_length=1)
     retry: RetryFile | None = None
     late: LateFile | None = None
     experiment: ExperimentFile | None = None

@@ -108,6 +108,19 @@ KINDS: Mapping[str, StepKind] = {
   text: "We have talked about your project, shall we connect?"
 """,
     ),
+    "webhook": StepKind(
+        "A signed request to a system of yours (Standard Webhooks), no contact of the lead. Its "
+        "`webhook-id` is the number of the send and stays the same at every attempt; without a "
+        "payload it tells the lead's names, address and phone.",
+        (*_SENDING, "payload"),
+        """
+- id: tell_shop
+  after: 1d
+  channel: webhook
+  sender: webhook
+  payload: {coupon: SPRING, customer: "{{ email }}"}
+""",
+    ),
     "best": StepKind(
         "One message by the first channel on which the lead can be reached, as listed.",
         ("channel", "retry", "late", "experiment", "subject", "body", "text", "script"),

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from starlette.types import ASGIApp, Message, Scope
 
-from pipeline.inbound.signatures import sign_webhook
+from pipeline.channels.signing import sign_webhook
 from pipeline.settings import DripError, Keys
 from pipeline.simulation.market import Reaction
 

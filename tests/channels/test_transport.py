@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.channels.http import HttpTransport
 from pipeline.channels.maildir import MaildirTransport
 from pipeline.channels.smtp import SmtpTransport
 from pipeline.channels.transport import create_transport, scrub_reason
@@ -22,13 +23,21 @@ def message(to: str) -> Message:
     return Message(1, "email", "a@example.com", to, b"", "<1@x>")
 
 
+def test_http_takes_its_secret_from_the_settings(tmp_path: Path) -> None:
+    way = SimpleNamespace(kind="http", url="https://a.example/in")
+    made = create_transport("out", way, tmp_path, Settings(http_secret="whsec_" + "dGVz" * 8))
+    assert isinstance(made, HttpTransport)
+    with pytest.raises(DripError, match="DRIP_HTTP_SECRET"):
+        create_transport("out", way, tmp_path, Settings())
+
+
 @pytest.mark.parametrize(("kind", "made"), [("maildir", MaildirTransport), ("smtp", SmtpTransport)])
 def test_the_kind_chooses_the_transport(kind: str, made: type, tmp_path: Path) -> None:
     assert isinstance(create_transport("local", spec(kind), tmp_path, Settings()), made)
 
 
 def test_an_unknown_kind_is_refused_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(DripError, match=r"pigeon\. Write maildir or smtp"):
+    with pytest.raises(DripError, match=r"pigeon\. Write maildir, smtp or http"):
         create_transport("local", spec("pigeon"), tmp_path, Settings())
 
 

@@ -1,5 +1,6 @@
 """`drip preview`: the message as a lead would get it, and no trace of having looked."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,16 @@ def test_a_lead_without_a_field_that_the_template_needs_is_told_which(world):
     world.tick()
     with pytest.raises(DripError, match="last_name"):
         look(world, lead="u0@example.com")
+
+
+def test_a_webhook_is_shown_as_what_it_tells(world):
+    workspace = world.folder / "workspace.yml"
+    text = workspace.read_text().replace(
+        "goals:", "  hook: {channel: webhook, transport: h}\ngoals:"
+    )
+    way = "transports: {h: {kind: http, url: https://a.example/in}, maildir: {kind: maildir}}\n"
+    workspace.write_text(text + way)
+    world.sequence("one", "  - {id: w, channel: webhook, payload: {who: '{{ email }}'}}\n")
+    found = look(world, "w")
+    assert json.loads(found["text"])["data"]["payload"] == {"who": "jordan@example.com"}
+    assert found["warnings"] == []

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline.channels.signing import sign_webhook
 from pipeline.inbound.records import network_hasher
 from pipeline.inbound.server import BODY_LIMIT, GIF, InboundApp, client_address, create_app, serve
-from pipeline.inbound.signatures import sign_webhook
 from pipeline.messages.links import click_url, open_url, unsubscribe_url
 from pipeline.settings import DripError, Keys, Settings
 

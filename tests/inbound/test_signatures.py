@@ -5,11 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
-from pipeline.inbound.signatures import (
-    InvalidSignature,
-    sign_webhook,
-    verify_standard_webhooks,
-)
+from pipeline.channels.signing import sign_webhook
+from pipeline.inbound.signatures import InvalidSignature, verify_standard_webhooks
 from pipeline.settings import DripError
 
 SECRET = "whsec_" + "dGVz" * 8
@@ -71,5 +68,6 @@ def test_another_workspaces_secret_is_refused() -> None:
 
 @pytest.mark.parametrize("secret", ["", "whsec_", "whsec_a", "whsec_é"])
 def test_a_broken_secret_is_named_as_such(secret: str) -> None:
+    headers = sign_webhook(SECRET, "msg_1", NOW, b"{}")
     with pytest.raises(DripError, match=r"webhook secret in keys\.json"):
-        sign_webhook(secret, "msg_1", NOW, b"{}")
+        verify_standard_webhooks(secret, headers, b"{}", NOW)

@@ -265,6 +265,18 @@ def one(step: str) -> str:
             id="assignee",
         ),
         pytest.param(
+            one("{id: b, channel: sms, text: x, payload: {a: x}}"), "have no payload", id="payload"
+        ),
+        pytest.param(one("{id: b, channel: webhook}"), "no sender: add", id="no receiver"),
+        pytest.param(
+            one("{id: b, channel: webhook, text: x}"), "no text: write payload", id="webhook text"
+        ),
+        pytest.param(
+            one("{id: b, channel: webhook, payload: {a: '{{ plann }}'}}"),
+            "steps[1].payload.a: unknown variable",
+            id="webhook variable",
+        ),
+        pytest.param(
             one("{id: b, channel: best, text: x}"), "texts of two at least", id="one option"
         ),
         pytest.param(
@@ -405,6 +417,17 @@ def test_a_missing_workspace_is_told_beside_the_mistakes_of_the_files(write: Wri
         pytest.param(
             "transports: {m: {kind: smtp}}", "workspace.yml:10: transports.m: smtp needs", id="host"
         ),
+        pytest.param("transports: {m: {kind: http}}", "http needs an address", id="url"),
+        pytest.param(
+            "transports: {m: {kind: http, url: 'http://a.example/in'}, maildir: {kind: maildir}}",
+            "transports.m.url: 'http://a.example/in' is no address for webhooks",
+            id="plain http",
+        ),
+        pytest.param(
+            "transports: {maildir: {kind: http, url: 'https://a.example/in'}}",
+            "senders.sales.transport: email does not travel over http",
+            id="mail over http",
+        ),
         pytest.param("default_senders: {email: text}", "no email sender 'text'", id="default"),
         pytest.param(
             "transports: {m: {kind: maildir}}", "unknown transport 'maildir'", id="transport"
@@ -417,6 +440,20 @@ def test_a_workspace_that_contradicts_itself_is_told(
     folder = write()
     path = folder / "workspace.yml"
     path.write_text(path.read_text() + extra + "\n")
+    assert any(expected in str(problem) for problem in read_folder(folder)[2])
+
+
+@pytest.mark.parametrize(
+    ("sender", "expected"),
+    [
+        pytest.param("{channel: webhook}", "a webhook needs a transport of `kind: http`", id="way"),
+        pytest.param("{channel: email}", "email senders need an address", id="address"),
+    ],
+)
+def test_a_sender_has_what_its_channel_needs(write: Write, sender: str, expected: str) -> None:
+    folder = write()
+    path = folder / "workspace.yml"
+    path.write_text(path.read_text().replace("goals:", f"  x: {sender}\ngoals:"))
     assert any(expected in str(problem) for problem in read_folder(folder)[2])
 
 

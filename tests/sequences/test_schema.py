@@ -55,11 +55,15 @@ def test_every_example_runs(kind: str, write: Write) -> None:
     senders = "".join(
         f'  {channel}: {{channel: {channel}, address: "Bo <bo@example.com>"}}\n'
         for channel in CONTENT_FIELDS
-        if channel not in ("email", "sms")
+        if channel not in ("email", "sms", "webhook")
+    )
+    senders += "  webhook: {channel: webhook, transport: hook}\n"
+    transports = (
+        "transports: {hook: {kind: http, url: https://a.example}, maildir: {kind: maildir}}\n"
     )
     folder = write({"s.yml": "steps:\n" + indent(steps, "  "), "templates/welcome.md": "Hello."})
     path = folder / "workspace.yml"
-    path.write_text(path.read_text().replace("goals:", senders + "goals:"))
+    path.write_text(path.read_text().replace("goals:", senders + transports + "goals:"))
     _, sequences, problems = read_folder(folder)
     assert problems == []
     assert len(sequences) == 1
