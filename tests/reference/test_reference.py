@@ -30,6 +30,8 @@ def live_through(playground: Path, universe: Universe, seen: Counter[str]) -> No
         pytest.fail(explain(playground, universe, differences), pytrace=False)
 
 
+# Thousands of ticks: minutes, and more where others work beside.
+@pytest.mark.timeout(1800)
 def test_engine_and_interpreter_agree_on_two_hundred_worlds(playground: Path) -> None:
     seen: Counter[str] = Counter()
     # Hypothesis draws also from the constants of what is imported, so other processes live through
@@ -50,6 +52,7 @@ def test_engine_and_interpreter_agree_on_two_hundred_worlds(playground: Path) ->
 
 
 @pytest.mark.prove
+@pytest.mark.timeout(1800)
 def test_engine_and_interpreter_agree_on_two_thousand_lead_histories(playground: Path) -> None:
     seen: Counter[str] = Counter()
 
