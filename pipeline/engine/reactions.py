@@ -9,6 +9,7 @@ from pathlib import Path
 
 import duckdb
 
+from pipeline.engine.callbacks import open_callbacks
 from pipeline.engine.resolve import settle_by_events
 from pipeline.engine.waits import wake_waits
 from pipeline.ledger.statements import fetch_value, run_file
@@ -34,7 +35,9 @@ def apply_reactions(con: duckdb.DuckDBPyConnection, now: datetime) -> int:
     ):
         return 0
     settle_by_events(con)
-    return react(con, now, judged_before=now - JUDGED_AFTER)
+    count = react(con, now, judged_before=now - JUDGED_AFTER)
+    open_callbacks(con, now)
+    return count
 
 
 def react(

@@ -8,7 +8,8 @@ with parsed as (
             r.record,
             '{"kind": "VARCHAR", "name": "VARCHAR", "occurred_at": "VARCHAR", "send_id": "VARCHAR",
               "message_id": "VARCHAR", "email": "VARCHAR", "phone": "VARCHAR", "external_id": "VARCHAR",
-              "url": "VARCHAR", "value": "VARCHAR", "currency": "VARCHAR", "agent": "VARCHAR", "network": "VARCHAR"}'
+              "url": "VARCHAR", "value": "VARCHAR", "currency": "VARCHAR", "agent": "VARCHAR", "network": "VARCHAR",
+              "callback_at": "VARCHAR"}'
         ) as p
     from ingest_records as r
     where r.part = 'events'
@@ -24,7 +25,8 @@ typed as (
         nullif(trim(p.message_id), '') as message_id,
         p.email, p.phone, p.external_id, p.url,
         p.value as value_text, try_cast(p.value as decimal(18, 4)) as value,
-        upper(nullif(trim(p.currency), '')) as currency, trim(p.agent) as agent, p.network
+        upper(nullif(trim(p.currency), '')) as currency, trim(p.agent) as agent, p.network,
+        p.callback_at as callback_text, try_cast(p.callback_at as timestamptz) as callback_at
     from parsed
 )
 
@@ -37,6 +39,8 @@ select
         when occurred_at is null then '"occurred_at" is not a possible ISO 8601 moment.'
         when occurred_at > received_at + interval 1 day
             then '"occurred_at" lies more than a day after the receipt.'
+        when callback_text is not null and callback_at is null then '"callback_at" is not a possible ISO 8601 moment.'
+        when callback_at > received_at + interval 1 year then '"callback_at" lies more than a year after the receipt.'
         when occurred_at < timestamptz '1990-01-01 00:00:00+00' then '"occurred_at" lies before 1990.'
         when name is null and kind in ('converted', 'conversion_reversed', 'custom')
             then 'An event of kind ' || kind || ' needs a "name": the goal, or the custom event.'

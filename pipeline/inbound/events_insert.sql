@@ -4,7 +4,8 @@ create or replace temp table ingest_new_events as
 select
     p.event_id, p.kind, p.name, p.occurred_at, p.received_at, p.lead_id, p.enrollment_id, p.send_id, p.step_ix, p.url,
     p.value, p.currency, p.agent, p.network, coalesce(v.verdict, 'human') as verdict,
-    cast($verdict_version as smallint) as verdict_version, p.source, p.origin
+    cast($verdict_version as smallint) as verdict_version, p.source, p.origin,
+    p.callback_at
 from ingest_placed as p
 left join verdicts as v using (event_id);
 

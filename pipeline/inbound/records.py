@@ -160,6 +160,7 @@ class Event(_Message):
     phone: _Phone = None
     external_id: _Word = None
     url: _Text = None
+    callback_at: _Instant = None
     value: Annotated[Decimal, Field(max_digits=18, decimal_places=4)] | None = None
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$", description="ISO 4217")] | None = None
     agent: Annotated[str, AfterValidator(lambda text: text[:AGENT_LENGTH])] | None = None
@@ -181,8 +182,8 @@ class Event(_Message):
     def _write_value(self, value: Decimal | None) -> str | None:
         return format(value, "f") if value is not None else None
 
-    @field_serializer("occurred_at")
-    def _write_occurred_at(self, moment: datetime | None) -> str | None:
+    @field_serializer("occurred_at", "callback_at")
+    def _write_moment(self, moment: datetime | None) -> str | None:
         return format_instant(moment) if moment else None
 
 

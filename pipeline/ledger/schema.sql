@@ -269,7 +269,8 @@ create table events (
     verdict varchar not null,           -- human | uncertain | machine
     verdict_version smallint not null,  -- version of the classifier
     source varchar not null,            -- tracker | webhook:<name> | import:<name> | operator | dispatcher
-    origin varchar not null             -- live | import
+    origin varchar not null,            -- live | import
+    callback_at timestamptz             -- moment that a lead wants to be called at, of callback_requested
 );
 
 -- Opens and clicks wait here until the burst around them can be judged (R5); then they reach the masks of `live`.
