@@ -36,11 +36,14 @@ def init(
 @app.command()
 def check(as_json: AsJson = False) -> None:
     """Find every mistake in the sequences folder, and say what is in force for each sequence."""
+    from pipeline.engine.definitions import check_definitions
     from pipeline.sequences.check import inspect_folder
     from pipeline.sequences.outline import in_force
 
-    problems, sequences = inspect_folder(current_settings().sequences)
+    settings = current_settings()
+    problems, sequences = inspect_folder(settings.sequences)
     problems += _left_behind()
+    problems = sorted({*problems, *check_definitions(settings.home, settings.sequences)})
     errors = [problem for problem in problems if problem.severity == "error"]
     if as_json:
         print_json([vars(problem) for problem in problems])
@@ -52,7 +55,7 @@ def check(as_json: AsJson = False) -> None:
             rows = [in_force(sequence) for sequence in sequences]
             table("In force", list(rows[0]), [list(row.values()) for row in rows])
         folder, count_warnings = (
-            escape(str(current_settings().sequences)),
+            escape(str(settings.sequences)),
             len(problems) - len(errors),
         )
         say(f"{folder}: {len(errors)} errors, {count_warnings} warnings")

@@ -19,8 +19,10 @@ proposed as (
         d.*,
         s.arm as stored_arm,
         w.arm as winning_arm,
+        -- A step that only has the id of a test, and says something else, is outside it for everybody.
+        d.experiment_id is null as is_void,
         -- 52 bits of a salted hash, as a fraction; one salt per experiment keeps experiments independent
-        ('0x' || md5($salt || ':' || d.experiment_id || ':' || d.lead_id)[:13])::bigint / 4503599627370496.0 as draw,
+        ('0x' || md5($salt || ':' || coalesce(d.experiment_id, '') || ':' || d.lead_id)[:13])::bigint / 4503599627370496.0 as draw,
         ('0x' || md5($salt || ':sample:' || d.experiment_id || ':' || d.lead_id)[:13])::bigint
         / 4503599627370496.0 as sample_draw
     from drawing as d
@@ -38,8 +40,11 @@ drawn as (
         p.holdout,
         p.has_holdout_arm,
         case
+            -- Held out once, contacted now: the row stays, and nobody is sent what has no words.
+            when p.stored_arm = '(holdout)' and not p.is_holdout then p.control
             when p.stored_arm is not null then p.stored_arm
             when p.is_holdout then '(holdout)'
+            when p.is_void then p.control
             when p.winning_arm is not null then p.winning_arm
             when p.sample_draw >= p.sample_share then p.control
             else r.arm
@@ -48,6 +53,7 @@ drawn as (
             when p.stored_arm is not null then 'stored'
             -- Later steps have no held-out group: a held-out lead leaves at its first ghost (R12).
             when p.is_holdout and not p.has_holdout_arm then 'outside'
+            when p.is_void then 'outside'
             when p.winning_arm is not null then case when p.is_holdout then 'outside' else 'winner' end
             when p.sample_draw >= p.sample_share then 'outside'
             else 'hash'

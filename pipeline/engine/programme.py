@@ -5,7 +5,7 @@ Belongs here: registering new versions and experiments, and the relations `step`
 `enroll`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -13,6 +13,7 @@ from functools import cached_property
 import duckdb
 import polars as pl
 
+from pipeline.engine.definitions import has_held_out_arm, is_void, register_experiments
 from pipeline.engine.pauses import read_halted
 from pipeline.engine.registry import register_sequences
 from pipeline.engine.waits import create_waits
@@ -20,7 +21,6 @@ from pipeline.ledger.statements import fetch_value
 from pipeline.sequences.compiled import CompiledSequence, CompiledStep, Variant, compile_from_json
 from pipeline.sequences.model import REACTIONS, Workspace
 
-HOLDOUT_ARM = "(holdout)"
 # More steps than bits of a mask cannot be compiled; 64 keeps (version, step) in one integer.
 STEP_SPAN = 64
 _LONGEST_CASE = 3
@@ -83,17 +83,19 @@ def load_programme(
         name for (name,) in con.execute("select sequence_id from sequence_versions").fetchall()
     }
     runnable = [s for s in sequences if s.status != "draft" or s.sequence_id in known]
-    version_ids = {s.sequence_id: _register_version(con, s, now) for s in runnable}
-    for sequence in runnable:
-        _register_experiments(con, sequence, now)
+    tests = register_experiments(con, runnable, now)
+    version_ids = {s.sequence_id: _register_version(con, s, tests, now) for s in runnable}
     steps = _load_steps(con, version_ids, runnable)
     programme = Programme(workspace, tuple(runnable), version_ids, steps, *read_halted(con))
-    _create_relations(con, programme)
+    _create_relations(con, programme, tests)
     return programme
 
 
 def _register_version(
-    con: duckdb.DuckDBPyConnection, sequence: CompiledSequence, now: datetime
+    con: duckdb.DuckDBPyConnection,
+    sequence: CompiledSequence,
+    tests: Mapping[str, str | None],
+    now: datetime,
 ) -> int:
     known = fetch_value(
         con,
@@ -123,7 +125,7 @@ def _register_version(
                 step.ix,
                 step.step_id,
                 step.kind,
-                step.experiment.experiment_id if step.experiment else None,
+                _test_id(tests, sequence.sequence_id, step),
             ]
             for step in sequence.steps
         ],
@@ -131,72 +133,16 @@ def _register_version(
     return version_id
 
 
-def _register_experiments(
-    con: duckdb.DuckDBPyConnection, sequence: CompiledSequence, now: datetime
-) -> None:
-    for step in sequence.steps:
-        test = step.experiment
-        if test is None:
-            continue
-        if fetch_value(
-            con, "select 1 from experiments where experiment_id = ?", [test.experiment_id]
-        ):
-            continue
-        con.execute(
-            "insert into experiments values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'live')",
-            [
-                test.experiment_id,
-                sequence.sequence_id,
-                step.step_id,
-                test.varies,
-                test.metric,
-                test.window_seconds,
-                test.mode,
-                test.planned_leads,
-                test.alpha,
-                test.is_auto,
-                now,
-            ],
-        )
-        con.executemany("insert into arms values (?, ?, ?, ?, ?)", _arm_rows(sequence, step))
-
-
-def _arm_rows(sequence: CompiledSequence, step: CompiledStep) -> list[list[object]]:
-    test = step.experiment
-    if test is None:
-        return []
-    # Only the first contact has a held-out group: a held-out lead gets one ghost and leaves (R12).
-    held_out = sequence.holdout if step.ix == first_contact_ix(sequence.steps) else 0.0
-    rows: list[list[object]] = [
-        [
-            test.experiment_id,
-            variant.arm,
-            "control" if variant.arm == test.control else "treatment",
-            variant.weight * (1 - held_out),
-            variant.delay.amount
-            if variant.delay and variant.delay.unit == "seconds"
-            else (variant.delay.amount * 86400 if variant.delay else None),
-        ]
-        for variant in test.variants
-    ]
-    if held_out > 0:
-        rows.append([test.experiment_id, HOLDOUT_ARM, "held_out", held_out, None])
-    return rows
+def _test_id(tests: Mapping[str, str | None], sequence_id: str, step: CompiledStep) -> str | None:
+    """Return the id of the test that a step is part of; None for one that only has its id."""
+    if step.experiment is None or is_void(tests, sequence_id, step):
+        return None
+    return step.experiment.experiment_id
 
 
 def window_id(version_id: int, step: CompiledStep, variant: Variant) -> str:
     """Name the calendar of an arm with hours of its own; a sequence's calendar has its id."""
     return f"{version_id}/{step.step_id}/{variant.arm}"
-
-
-def first_contact_ix(steps: Sequence[CompiledStep]) -> int:
-    """Return the step that every lead is contacted by first; -1 when a branch comes before."""
-    for step in steps:
-        if step.kind in ("branch", "wait_for"):
-            return -1
-        if step.channel:
-            return step.ix
-    return -1
 
 
 def _load_steps(
@@ -215,17 +161,21 @@ def _load_steps(
     return steps
 
 
-def _create_relations(con: duckdb.DuckDBPyConnection, programme: Programme) -> None:
+def _create_relations(
+    con: duckdb.DuckDBPyConnection, programme: Programme, tests: Mapping[str, str | None]
+) -> None:
     owner = dict(con.execute("select version_id, sequence_id from sequence_versions").fetchall())
     step_rows, arm_rows = [], []
     for version_id, steps in programme.steps.items():
         sequence = programme.sequence(owner[version_id])
-        first_ix = first_contact_ix(steps)
         for step in steps:
             row = _step_row(version_id, owner[version_id], sequence, step)
             # A file that is gone counts as archived with drain: whoever is in it finishes.
             row["is_running"] = programme.is_running(owner[version_id])
-            row["has_holdout_arm"] = bool(sequence and step.experiment and step.ix == first_ix)
+            row["experiment_id"] = _test_id(tests, owner[version_id], step)
+            row["has_holdout_arm"] = bool(
+                sequence and row["experiment_id"] and has_held_out_arm(steps, step)
+            )
             step_rows.append(row)
             arm_rows.extend(_range_rows(version_id, step))
     # Whoever finishes a sequence without a file stops as by default.
@@ -337,7 +287,8 @@ def _step_row(
         "late_seconds": step.late.after_seconds,
         "late_then": step.late.then,
         "end_status": step.end_status,
-        "experiment_id": test.experiment_id if test else None,
+        # What is set by `_create_relations`: whether the test is the one that the ledger knows.
+        "experiment_id": None,
         "varies": test.varies if test else None,
         "sample_share": test.share if test else None,
         "control": test.control if test else None,

@@ -109,7 +109,11 @@ create table experiments (
     alpha double not null,              -- error rate of the whole experiment
     is_auto boolean not null,           -- the engine applies the winner
     registered_at timestamptz not null, -- when a tick or an import first saw it
-    origin varchar not null             -- live | import
+    origin varchar not null,            -- live | import
+    unit varchar not null default 'lead',       -- lead | account: who gets one arm
+    allocation varchar not null default 'weights',  -- equal | weights | thompson: how arms are drawn
+    definition json,                    -- what may not change once somebody was drawn; null for imports
+    fingerprint varchar                 -- hash of the definition
 );
 
 create table arms (

@@ -69,18 +69,19 @@ def _advise(sequence: CompiledSequence, source: YamlFile) -> Iterator[Problem]:
     if sequence.status == "active" and sequence.enroll_when_sql is None:
         message = "active, but nobody is enrolled: write `when: lead.source = 'META'` or the like"
         yield source.problem(("enroll", "when"), message, "warning")
-    paths = dict(_step_paths(source.data["steps"], ("steps",)))
+    paths = dict(find_step_paths(source.data["steps"], ("steps",)))
     for step in sequence.steps:
         for key, message in _advise_step(step):
             yield source.problem((*paths[step.step_id], *key), message, "warning")
 
 
-def _step_paths(steps: list[dict[str, Any]], path: KeyPath) -> Iterator[tuple[str, KeyPath]]:
+def find_step_paths(steps: list[dict[str, Any]], path: KeyPath) -> Iterator[tuple[str, KeyPath]]:
+    """Give the place of each step of a checked file, those of branches included."""
     for position, step in enumerate(steps):
         yield step["id"], (*path, position)
         for number, case in enumerate(step.get("branch") or []):
             inner = (*path, position, "branch", number, "steps")
-            yield from _step_paths(case.get("steps") or [], inner)
+            yield from find_step_paths(case.get("steps") or [], inner)
 
 
 def _advise_step(step: CompiledStep) -> Iterator[tuple[KeyPath, str]]:

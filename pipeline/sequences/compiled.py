@@ -126,6 +126,8 @@ class Experiment:
     is_auto: bool
     varies: Varies
     variants: tuple[Variant, ...]
+    unit: Literal["lead", "account"] = "lead"
+    allocation: Literal["equal", "weights", "thompson"] = "equal"
 
 
 Message = Literal["email", "sms", "call", "whatsapp", "task", "linkedin", "webhook", "best"]

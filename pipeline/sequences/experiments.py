@@ -217,6 +217,8 @@ def build_experiment(
         is_auto=test.decide.auto,
         varies=varies,
         variants=variants,
+        unit=test.unit,
+        allocation="weights" if test.weights else test.allocation,
     )
 
 

@@ -10,7 +10,10 @@ insert into sequence_versions values
 
 insert into steps values (1, 0, 'hello', 'email', 'subject_1'), (1, 1, 'nudge', 'sms', 'wait_1');
 
-insert into experiments values
+insert into experiments (
+    experiment_id, sequence_id, step_id, varies, metric, window_seconds, mode, planned_leads, alpha, is_auto, registered_at,
+    origin
+) values
 ('subject_1', 'welcome', 'hello', 'content', 'replied', 14 * 86400, 'open', null, 0.05, true, '2026-01-01T12:00:00Z', 'live'),
 ('wait_1', 'welcome', 'nudge', 'delay', 'goal(sale)', 14 * 86400, 'open', null, 0.05, false, '2026-01-01T12:00:00Z', 'live');
 

@@ -1,6 +1,6 @@
 """How Hypothesis draws worlds: small ones, in every feature, with a bias for what goes wrong."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -86,6 +86,7 @@ HOLIDAYS = [
     # A fortnight of one's own around most starts, every year.
     ("US", *(f"03-{day:02}" for day in range(5, 19)), *(f"10-{day}" for day in range(24, 31))),
 ]
+OTHER_PERCENTS = {2: [(50, 50), (10, 90)], 3: [(30, 30, 40), (10, 20, 70)]}
 GAPS = [0, 1, 30, 90, 240, 720, 720, 720, 1440, 1440, 1500, 2880, 10080]
 AGENTS = [READER, PROXY, READER, *SCANNERS, None]
 
@@ -523,8 +524,11 @@ def draw_edits(draw: Draw, sequences: tuple[Sequence, ...], when: When) -> tuple
     }
     if changed["status"] == "archived":
         changed["drain"] = pick(draw, [True, False])
-    if not one_in(draw, 3):
+    what = pick(draw, ["words", "words", "tests", "nothing"])
+    if what == "words":
         changed |= {"steps": without_tests(new.steps), "goal": new.goal}
+    elif what == "tests":
+        changed |= {"steps": with_other_tests(draw, old.steps)}
     new = Sequence(**vars(old) | changed)
     edits = [Edit(beat, old.name, new)]
     if new.status in ("paused", "draft") and when.back:
@@ -533,6 +537,22 @@ def draw_edits(draw: Draw, sequences: tuple[Sequence, ...], when: When) -> tuple
             Edit(when.back, old.name, Sequence(**vars(new) | {"status": back}) if back else None)
         )
     return tuple(edits)
+
+
+def with_other_tests(draw: Draw, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """The same steps with other weights, another share, or under the same id another test."""
+    found = []
+    for step in steps:
+        test = step.test
+        if test:
+            percents = pick(draw, OTHER_PERCENTS[len(test.arms)])
+            arms = (replace(a, percent=p) for a, p in zip(test.arms, percents, strict=True))
+            control = pick(draw, [test.control, test.control, "a"])
+            share = pick(draw, [100, 60, 30])
+            test = replace(test, arms=tuple(arms), control=control, percent=share)
+        ways = (Way(way.when, with_other_tests(draw, way.steps)) for way in step.ways)
+        found.append(replace(step, test=test, ways=tuple(ways)))
+    return tuple(found)
 
 
 def without_tests(steps: tuple[Step, ...]) -> tuple[Step, ...]:

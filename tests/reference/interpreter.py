@@ -367,6 +367,7 @@ class Interpreter:
         self.pending: list[Event] = []
         self.suppressions: list[Suppression] = []
         self.assignments: dict[tuple[str, str], tuple[Any, ...]] = {}
+        self.tests: dict[str, tuple[Any, ...]] = {}
         self.journal: list[tuple[Journey, str, str | None, datetime]] = []
         self.next_at: datetime | None = None
         self.before = start
@@ -380,6 +381,7 @@ class Interpreter:
                 self.files.pop(edit.name, None)
                 if edit.after:
                     self.files[edit.name] = edit.after
+        self.register_tests()
         for name, sequence in self.files.items():
             content = (sequence.steps, sequence.goal)
             known = self.versions.get(name, [])
@@ -402,6 +404,21 @@ class Interpreter:
         if beat.leaves:
             self.let_other_dispatcher(beat, now)
         self.before = now
+
+    def register_tests(self) -> None:
+        """R13, R14: until somebody is drawn the last words count, afterwards the stored ones."""
+        drawn = {name for name, _ in self.assignments}
+        for file in self.files.values():
+            if file.status == "draft":
+                continue
+            for step in every_step(file.steps):
+                if step.test and step.test.name not in drawn:
+                    self.tests[step.test.name] = definition(file.name, step)
+
+    def is_void(self, journey: Journey, step: Step) -> bool:
+        """Whether the step only has the id of a test, and says something else."""
+        assert step.test
+        return self.tests.get(step.test.name) != definition(journey.sequence, step)
 
     def find_next(self) -> datetime | None:
         """When the next tick has something to do; a claim in nobody's hands counts as long ago."""
@@ -804,7 +821,7 @@ class Interpreter:
         delay = step.after or Delay(0, "m")
         if step.test and step.test.varies != "content":
             # All but content is drawn as soon as the step before is settled (R13).
-            journey.arm = self.draw(journey, step.test, settled_at)
+            journey.arm = self.draw(journey, step, step.test, settled_at)
             delay = (journey.trial and journey.trial.after) or delay
         anchor = journey.enrolled_at if delay.since == "enrollment" else settled_at
         journey.anchor_at = settled_at
@@ -815,8 +832,10 @@ class Interpreter:
         journey.end = (at, status, reason)
         journey.step = None
 
-    def draw(self, journey: Journey, test: Test, at: datetime) -> str:
+    def draw(self, journey: Journey, step: Step, test: Test, at: datetime) -> str:
         """The arm (R13, R14): the stored one, else the one that the hash proposes, stored."""
+        if self.is_void(journey, step):
+            return "(holdout)" if journey.is_holdout else test.control
         key = (test.name, journey.person.name)
         if key in self.assignments:
             return self.assignments[key][0]
@@ -935,7 +954,7 @@ class Interpreter:
                 self.skip(journey, step, now, "experiment")
                 return None
             if step.test and step.test.varies == "content" and journey.send is None:
-                journey.arm = self.draw(journey, step.test, now)
+                journey.arm = self.draw(journey, step, step.test, now)
         reason = self.suppressed_by(journey) or self.unreachable(journey)
         if reason:
             self.skip(journey, step, now, reason)
@@ -1302,6 +1321,25 @@ def key(journey: Journey) -> tuple[str, str]:
 
 def is_contact(journey: Journey) -> bool:
     return journey.channel not in NO_CONTACTS
+
+
+def every_step(steps: tuple[Step, ...]) -> Iterator[Step]:
+    for step in steps:
+        yield step
+        for way in step.ways:
+            yield from every_step(way.steps)
+
+
+def definition(sequence: str, step: Step) -> tuple[Any, ...]:
+    """What names a test for ever: its place, its words, its arms; not the weights, not the share."""
+    test = step.test
+    assert test
+    is_delay = test.varies == "delay"
+    arms = {
+        replace(arm, percent=0, after=(arm.after or step.after) if is_delay else None)
+        for arm in test.arms
+    }
+    return sequence, step.name, step.kind, test.control, test.varies, arms
 
 
 def row_key(row: Suppression) -> tuple[Any, ...]:
