@@ -1,59 +1,81 @@
 -- Draws arms. In: temp table `drawing` (enrollment_id, lead_id, version_id, step_ix, experiment_id, varies, control,
--- sample_share, is_auto, is_holdout, has_holdout_arm, holdout, drawn_at). Out: temp table `assigned`
--- (enrollment_id, arm, is_new, …), and the new rows of `assignments`. The stored row is the truth, the hash only
--- proposes (R13); after an applied decision new units get the winner, outside the analysis (R14).
+-- sample_share, is_auto, is_holdout, has_holdout_arm, holdout, drawn_at), temp table `account_of` (who is drawn with
+-- others), relations `step`, `arm_range`. Out: temp table `assigned` (enrollment_id, arm, reason, …), and the new rows
+-- of `assignments`. The stored row is the truth, the hash only proposes (R13); after an applied decision new units get
+-- the winner, outside the analysis (R14).
 
 create or replace temp table assigned as
-with stored as (
+with units as (
+    select
+        d.* exclude (sample_share),
+        coalesce(o.unit_id, d.lead_id) as unit_id,
+        coalesce(o.sample_share, d.sample_share) as sample_share,
+        coalesce(o.version_id, d.version_id) as range_version_id,
+        coalesce(o.step_ix, d.step_ix) as range_step_ix,
+        coalesce(o.is_first, true) as is_first,
+        -- A step that only has the id of a test, and says something else, is outside it for everybody; so is a lead
+        -- that will be held out at this very step.
+        d.experiment_id is null as is_void,
+        s.step_holdout > 0
+        and ('0x' || md5($salt || ':step_holdout:' || s.holdout_key || ':' || d.lead_id)[:13])::bigint
+        / 4503599627370496.0 < s.step_holdout as is_step_holdout
+    from drawing as d
+    inner join step as s on d.version_id = s.version_id and d.step_ix = s.step_ix
+    left join account_of as o on d.enrollment_id = o.enrollment_id
+),
+
+stored as (
     select
         a.experiment_id,
         a.unit_id,
         min_by(a.arm, a.assigned_at) as arm
     from assignments as a
-    semi join drawing as d on a.experiment_id = d.experiment_id and a.unit_id = d.lead_id
+    semi join units as u on a.experiment_id = u.experiment_id and a.unit_id = u.unit_id
     group by a.experiment_id, a.unit_id
 ),
 
 proposed as (
     select
-        d.*,
+        u.*,
         s.arm as stored_arm,
         w.arm as winning_arm,
-        -- A step that only has the id of a test, and says something else, is outside it for everybody.
-        d.experiment_id is null as is_void,
         -- 52 bits of a salted hash, as a fraction; one salt per experiment keeps experiments independent
-        ('0x' || md5($salt || ':' || coalesce(d.experiment_id, '') || ':' || d.lead_id)[:13])::bigint / 4503599627370496.0 as draw,
-        ('0x' || md5($salt || ':sample:' || d.experiment_id || ':' || d.lead_id)[:13])::bigint
+        ('0x' || md5($salt || ':' || coalesce(u.experiment_id, '') || ':' || u.unit_id)[:13])::bigint
+        / 4503599627370496.0 as draw,
+        ('0x' || md5($salt || ':sample:' || u.experiment_id || ':' || u.unit_id)[:13])::bigint
         / 4503599627370496.0 as sample_draw
-    from drawing as d
-    left join stored as s on d.experiment_id = s.experiment_id and d.lead_id = s.unit_id
-    left join winner as w on d.experiment_id = w.experiment_id and d.is_auto
+    from units as u
+    left join stored as s on u.experiment_id = s.experiment_id and u.unit_id = s.unit_id
+    left join winner as w on u.experiment_id = w.experiment_id and u.is_auto
 ),
 
 drawn as (
     select
         p.enrollment_id,
         p.lead_id,
+        p.unit_id,
+        p.is_first,
         p.experiment_id,
         p.drawn_at,
         r.weight,
         p.holdout,
         p.has_holdout_arm,
         case
-            -- Held out once, contacted now: the row stays, and nobody is sent what has no words.
-            when p.stored_arm = '(holdout)' and not p.is_holdout then p.control
-            when p.stored_arm is not null then p.stored_arm
+            -- A ghost gets no words, whatever its account or its earlier life.
             when p.is_holdout then '(holdout)'
-            when p.is_void then p.control
+            -- Held out once, contacted now: the row stays, and nobody is sent what has no words.
+            when p.stored_arm = '(holdout)' then p.control
+            when p.stored_arm is not null then p.stored_arm
+            when p.is_void or p.is_step_holdout then p.control
             when p.winning_arm is not null then p.winning_arm
             when p.sample_draw >= p.sample_share then p.control
             else r.arm
         end as arm,
         case
-            when p.stored_arm is not null then 'stored'
             -- Later steps have no held-out group: a held-out lead leaves at its first ghost (R12).
             when p.is_holdout and not p.has_holdout_arm then 'outside'
-            when p.is_void then 'outside'
+            when p.stored_arm is not null then 'stored'
+            when p.is_void or p.is_step_holdout then 'outside'
             when p.winning_arm is not null then case when p.is_holdout then 'outside' else 'winner' end
             when p.sample_draw >= p.sample_share then 'outside'
             else 'hash'
@@ -62,8 +84,8 @@ drawn as (
     from proposed as p
     inner join arm_range as r
         on
-            p.version_id = r.version_id
-            and p.step_ix = r.step_ix
+            p.range_version_id = r.version_id
+            and p.range_step_ix = r.step_ix
             and p.draw >= r.low
             and p.draw < r.high
 )
@@ -71,6 +93,8 @@ drawn as (
 select
     enrollment_id,
     lead_id,
+    unit_id,
+    is_first,
     experiment_id,
     drawn_at,
     arm,
@@ -86,11 +110,11 @@ from drawn;
 insert into assignments
 select
     experiment_id,
-    lead_id,
+    unit_id,
     arm,
     probability,
     drawn_at,
     enrollment_id,
     reason
 from assigned
-where reason in ('hash', 'winner');
+where reason in ('hash', 'winner') and is_first;

@@ -19,6 +19,7 @@ from pipeline.ledger.store import ledger_path, open_ledger
 from pipeline.sequences.check import find_step_paths
 from pipeline.sequences.compile import read_folder
 from pipeline.sequences.compiled import CompiledSequence, CompiledStep, words_of
+from pipeline.sequences.model import Workspace
 from pipeline.sequences.problems import Problem
 from pipeline.sequences.yaml_file import YamlFile, read_yaml
 
@@ -111,7 +112,10 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str
 
 
 def register_experiments(
-    con: duckdb.DuckDBPyConnection, sequences: Sequence[CompiledSequence], now: datetime
+    con: duckdb.DuckDBPyConnection,
+    workspace: Workspace,
+    sequences: Sequence[CompiledSequence],
+    now: datetime,
 ) -> dict[str, str | None]:
     """Register new experiments, and anew those that changed before anybody was drawn.
 
@@ -135,7 +139,10 @@ def register_experiments(
                     continue
                 con.execute("delete from experiments where experiment_id = ?", [experiment_id])
                 con.execute("delete from arms where experiment_id = ?", [experiment_id])
-            _register(con, sequence, step, fingerprint, now)
+            held_out = 0.0
+            if has_held_out_arm(sequence.steps, step):
+                held_out = whole_holdout(workspace, sequence)
+            _register(con, sequence, step, fingerprint, held_out, now)
             stored[experiment_id] = fingerprint
     return stored
 
@@ -150,6 +157,7 @@ def _register(
     sequence: CompiledSequence,
     step: CompiledStep,
     fingerprint: str,
+    held_out: float,
     now: datetime,
 ) -> None:
     test = step.experiment
@@ -183,14 +191,13 @@ def _register(
             "fingerprint": fingerprint,
         },
     )
-    con.executemany("insert into arms values (?, ?, ?, ?, ?)", _arm_rows(sequence, step))
+    con.executemany("insert into arms values (?, ?, ?, ?, ?)", _arm_rows(step, held_out))
 
 
-def _arm_rows(sequence: CompiledSequence, step: CompiledStep) -> list[list[object]]:
+def _arm_rows(step: CompiledStep, held_out: float) -> list[list[object]]:
     test = step.experiment
     if test is None:
         return []
-    held_out = sequence.holdout if has_held_out_arm(sequence.steps, step) else 0.0
     rows: list[list[object]] = [
         [
             test.experiment_id,
@@ -211,9 +218,17 @@ def _arm_rows(sequence: CompiledSequence, step: CompiledStep) -> list[list[objec
 def has_held_out_arm(steps: Sequence[CompiledStep], step: CompiledStep) -> bool:
     """Tell whether held-out leads belong to the step's test.
 
-    Only on the first contact: a held-out lead gets one ghost and leaves (R12).
+    Only on the first contact: a held-out lead gets one ghost and leaves (R12). And only where leads
+    are drawn one by one, since leads are held out one by one.
     """
-    return step.experiment is not None and step.ix == first_contact_ix(steps)
+    test = step.experiment
+    return test is not None and test.unit == "lead" and step.ix == first_contact_ix(steps)
+
+
+def whole_holdout(workspace: Workspace, sequence: CompiledSequence | None) -> float:
+    """Return the share that is never contacted, by the workspace or by the sequence."""
+    of_sequence = sequence.holdout if sequence else 0.0
+    return 1 - (1 - workspace.holdout) * (1 - of_sequence)
 
 
 def first_contact_ix(steps: Sequence[CompiledStep]) -> int:

@@ -27,7 +27,7 @@ create or replace temp table wanting (
 _ENTERING = """
 create or replace temp table entering (
     lead_id bigint, created_at timestamptz, sequence_id varchar, place integer, version_id bigint,
-    is_holdout boolean, enrolled_by varchar
+    is_holdout boolean, held_out_by varchar, enrolled_by varchar
 )
 """
 _EVERYBODY = 2**62
@@ -125,6 +125,7 @@ def _decide(
         takes_waiting=takes_waiting,
         room=_room(con, sequence),
         holdout=sequence.holdout,
+        workspace_holdout=programme.workspace.holdout,
         salt=salt,
         now=now,
     )

@@ -29,8 +29,16 @@ occupied as (
 select
     w.*,
     w.lead_id in (select lead_id from occupied) as is_occupied,
-    ('0x' || md5($salt || ':holdout:' || $this_sequence || ':' || w.lead_id)[:13])::bigint
-    / 4503599627370496.0 < $holdout as is_holdout
+    case
+        -- By a hash of its own: whom the workspace holds out, every sequence holds out.
+        when
+            ('0x' || md5($salt || ':workspace_holdout:' || w.lead_id)[:13])::bigint
+            / 4503599627370496.0 < $workspace_holdout then 'workspace'
+        when
+            ('0x' || md5($salt || ':holdout:' || $this_sequence || ':' || w.lead_id)[:13])::bigint
+            / 4503599627370496.0 < $holdout then 'sequence'
+    end as held_out_by,
+    held_out_by is not null as is_holdout
 from wanted as w
 anti join earlier as e on w.lead_id = e.lead_id;
 
@@ -68,6 +76,7 @@ select
     $this_place as place,
     $this_version as version_id,
     is_holdout,
+    held_out_by,
     enrolled_by
 from placed
 where count_before < $room;

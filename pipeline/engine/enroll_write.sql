@@ -17,6 +17,7 @@ select
     $now as enrolled_at,
     enrolled_by,
     is_holdout,
+    held_out_by,
     'live' as origin
 from entered;
 

@@ -8,7 +8,7 @@ select
     r.lead_id,
     r.window_id,
     r.zone,
-    r.is_holdout,
+    r.is_ghost as is_holdout,
     z.local_on,
     coalesce(q.per_day, h.per_day) as per_day,
     coalesce(q.per_week, h.per_week) as per_week,

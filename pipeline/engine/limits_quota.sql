@@ -8,7 +8,7 @@ with asking as (
         r.enrollment_id,
         r.window_id,
         r.zone,
-        r.is_holdout,
+        r.is_ghost as is_holdout,
         r.count_sends,
         r.due_at,
         case $pass_name

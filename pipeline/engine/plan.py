@@ -72,7 +72,7 @@ def plan(
         ).fetchall()[0]
         if total == 0:
             return totals
-        apply_arms(con, programme.varied)
+        apply_arms(con, programme.varied, salt)
         if controls and settle_waits(con, programme.steps, salt):
             continue
         if controls:

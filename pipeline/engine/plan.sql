@@ -22,6 +22,7 @@ select
     s.holdout,
     s.sequence_id as window_id,
     false as is_absent,
+    v.is_holdout as is_ghost,
     s.per_lead,
     $now::timestamptz as now_at
 from live as v

@@ -7,13 +7,14 @@ select
     case
         when r.stopped_by = 'window' or p.reason is not null then 'postponed'
         when r.stopped_by is not null then 'skipped'
-        when r.is_holdout then 'held_out'
+        when r.is_ghost then 'held_out'
         else 'claimed'
     end as outcome,
     case
         when r.stopped_by is not null then r.stopped_by
         when p.reason is not null then p.reason
         when r.is_holdout then 'holdout'
+        when r.is_ghost then 'step_holdout'
     end as reason,
     case when r.stopped_by = 'window' then r.now_opens_at else p.until_at end as until_at,
     case when outcome = 'claimed' then coalesce(r.send_id, nextval('send_ids')) end as claimed_send_id,

@@ -13,12 +13,22 @@ from functools import cached_property
 import duckdb
 import polars as pl
 
-from pipeline.engine.definitions import has_held_out_arm, is_void, register_experiments
+from pipeline.engine.definitions import (
+    has_held_out_arm,
+    is_void,
+    register_experiments,
+    whole_holdout,
+)
 from pipeline.engine.pauses import read_halted
 from pipeline.engine.registry import register_sequences
 from pipeline.engine.waits import create_waits
 from pipeline.ledger.statements import fetch_value
-from pipeline.sequences.compiled import CompiledSequence, CompiledStep, Variant, compile_from_json
+from pipeline.sequences.compiled import (
+    CompiledSequence,
+    CompiledStep,
+    Variant,
+    compile_from_json,
+)
 from pipeline.sequences.model import REACTIONS, Workspace
 
 # More steps than bits of a mask cannot be compiled; 64 keeps (version, step) in one integer.
@@ -43,11 +53,16 @@ class Programme:
 
     @cached_property
     def varied(self) -> frozenset[str]:
-        """What the tests on all these steps vary; `sender` beside `content` where arms differ."""
+        """What the tests on all these steps vary, and `step_holdout` where a step has one.
+
+        `sender` stands beside `content` where arms differ in it.
+        """
         tests = [step.experiment for steps in self.steps.values() for step in steps]
         found: set[str] = {test.varies for test in tests if test}
         if any(variant.sender for test in tests if test for variant in test.variants):
             found.add("sender")
+        if any(step.holdout for steps in self.steps.values() for step in steps):
+            found.add("step_holdout")
         return frozenset(found)
 
     @cached_property
@@ -83,7 +98,7 @@ def load_programme(
         name for (name,) in con.execute("select sequence_id from sequence_versions").fetchall()
     }
     runnable = [s for s in sequences if s.status != "draft" or s.sequence_id in known]
-    tests = register_experiments(con, runnable, now)
+    tests = register_experiments(con, workspace, runnable, now)
     version_ids = {s.sequence_id: _register_version(con, s, tests, now) for s in runnable}
     steps = _load_steps(con, version_ids, runnable)
     programme = Programme(workspace, tuple(runnable), version_ids, steps, *read_halted(con))
@@ -176,6 +191,9 @@ def _create_relations(
             row["has_holdout_arm"] = bool(
                 sequence and row["experiment_id"] and has_held_out_arm(steps, step)
             )
+            row["holdout"] = whole_holdout(programme.workspace, sequence)
+            if step.experiment and step.experiment.unit == "account":
+                row["account_path"] = f"$.{programme.workspace.account}"
             step_rows.append(row)
             arm_rows.extend(_range_rows(version_id, step))
     # Whoever finishes a sequence without a file stops as by default.
@@ -232,6 +250,9 @@ _STEP_SCHEMA = {
     "experiment_id": pl.String,
     "varies": pl.String,
     "sample_share": pl.Float64,
+    "account_path": pl.String,
+    "step_holdout": pl.Float64,
+    "holdout_key": pl.String,
     "control": pl.String,
     "is_auto": pl.Boolean,
     "has_holdout_arm": pl.Boolean,
@@ -293,7 +314,8 @@ def _step_row(
         "sample_share": test.share if test else None,
         "control": test.control if test else None,
         "is_auto": test.is_auto if test else False,
-        "holdout": sequence.holdout if sequence else 0.0,
+        "step_holdout": step.holdout,
+        "holdout_key": f"{sequence_id}/{step.step_id}",
         "zone_mode": zone,
         "fallback_zone": sequence.calendar.fallback_timezone if sequence else "America/New_York",
         "holidays": " ".join(sequence.calendar.holidays) or None if sequence else None,

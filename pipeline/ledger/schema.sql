@@ -126,12 +126,21 @@ create table arms (
 
 create table assignments (
     experiment_id varchar not null,     -- experiments
-    unit_id bigint not null,            -- lead_id
+    unit_id bigint not null,            -- lead_id; in a test by account a hash of the account, or the id of a lead without one
     arm varchar not null,               -- arms
     probability double not null,        -- with which this arm was drawn
     assigned_at timestamptz not null,   -- time zero of the outcome window (R13)
     enrollment_id bigint,               -- where it was drawn; null for imports without enrollments
     reason varchar not null             -- hash | winner (after a decision, outside the analysis) | import
+);
+
+-- Tests by account: the leads that have come to the test, each under the account it had then.
+create table account_leads (
+    experiment_id varchar not null,     -- experiments, of unit account
+    unit_id bigint not null,            -- assignments
+    lead_id bigint not null,            -- once per experiment
+    enrollment_id bigint not null,      -- in which it came to the test first
+    joined_at timestamptz not null      -- when; outcomes count from the account's assignment
 );
 
 -- Enrollments --------------------------------------------------------------------------------------------------------
@@ -145,7 +154,8 @@ create table enrollments (
     enrolled_at timestamptz not null,   -- when
     enrolled_by varchar not null,       -- rule | import | hand
     is_holdout boolean not null,        -- never contacted (R12); counted in no "enrolled" number
-    origin varchar not null             -- live | import
+    origin varchar not null,            -- live | import
+    held_out_by varchar                 -- workspace (held out everywhere) | sequence; null for the contacted and for imports
 );
 
 create table enrollment_ends (

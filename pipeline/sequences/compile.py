@@ -137,6 +137,10 @@ def _check_workspace(workspace: Workspace, source: YamlFile) -> Iterator[Problem
         if sender.limits.warm_up and sender.limits.per_day is None:
             message = "warm_up grows until per_day is reached: add `per_day:`"
             yield source.problem(("senders", name, "limits", "warm_up"), message)
+    if workspace.account is not None and workspace.account not in workspace.attributes:
+        hint = suggest(workspace.account, workspace.attributes)
+        message = f"{workspace.account!r} is not in `attributes:`.{hint} List it there."
+        yield source.problem(("account",), message)
     yield from _check_senders(workspace, source)
 
 
@@ -509,6 +513,7 @@ class _Compiler:
             else Retry(),
             late=Late(step.late.after, step.late.then) if step.late else Late(),
             experiment=self._experiment(node, channel, compiled.delay),
+            holdout=step.holdout or 0.0,
         )
 
     def _sender(self, node: _Node, channel: str) -> str | None:
@@ -645,7 +650,8 @@ def _written(step: StepFile) -> list[str]:
 
 _KINDS = ("channel", "wait", "wait_for", "branch", "end")
 _FEWEST_OPTIONS = 2
-_MESSAGE_FIELDS = ("sender", *TEXT_FIELDS, "assignee", "payload", "retry", "late", "experiment")
+_CARE = ("retry", "late", "experiment", "holdout")
+_MESSAGE_FIELDS = ("sender", *TEXT_FIELDS, "assignee", "payload", *_CARE)
 # Steps that become work for a colleague.
 _FOR_SOMEBODY = ("task", "linkedin")
 _HOW = {

@@ -142,6 +142,7 @@ class CompiledStep:
         next_ix: Step that follows, also when this one is skipped; -1 = the enrollment is completed.
         cases: Of a branch: conditions and targets in order; the last condition is None (otherwise).
         end_status: Status that an end gives the lead; None = just completed.
+        holdout: Share of the leads that come to this step and are held out there, 0 to 1.
         content: Template sources: `subject` and `body_text` (Markdown, snippets put in) for email,
             `text` for sms, whatsapp and linkedin, `script` for a call, `title` and `note` for a
             task; the `assignee` of work for somebody; for a webhook the `step` and the `payload`,
@@ -166,6 +167,7 @@ class CompiledStep:
     retry: Retry = Retry()
     late: Late = Late()
     experiment: Experiment | None = None
+    holdout: float = 0.0
 
     @property
     def is_contact(self) -> bool:

@@ -47,6 +47,7 @@ def check_experiment(
     yield from _check_arms(test)
     yield from _check_weights(test)
     yield from _check_metric(test, workspace)
+    yield from _check_unit(step, test, workspace)
     yield from _check_varied(step, test, workspace, is_first)
 
 
@@ -67,6 +68,8 @@ def _check_weights(test: ExperimentFile) -> Iterator[Finding]:
         if test.allocation == "weights":
             yield Finding(("allocation",), f"allocation: weights needs {example}")
         return
+    if test.allocation == "thompson":
+        yield Finding(("weights",), "allocation: thompson finds the weights itself: remove them")
     if test.allocation == "equal" and "allocation" in test.model_fields_set:
         yield Finding(("weights",), "weights beside allocation: equal: remove one of the two")
     if set(test.weights) != set(arms):
@@ -90,6 +93,15 @@ def _check_metric(test: ExperimentFile, workspace: Workspace) -> Iterator[Findin
         yield Finding(("decide",), "mode: planned needs the number of leads: write `leads: 6000`")
     if test.share <= 0:
         yield Finding(("share",), "a share of 0% tests nobody: remove the experiment")
+
+
+def _check_unit(step: StepFile, test: ExperimentFile, workspace: Workspace) -> Iterator[Finding]:
+    if test.unit == "account" and workspace.account is None:
+        message = "no account is named: add `account: company` (an attribute) to workspace.yml"
+        yield Finding(("unit",), f"{message}, or write unit: lead")
+    if test.unit == "account" and step.holdout:
+        message = "leads are held out one by one, accounts are drawn whole"
+        yield Finding(("unit",), f"{message}: remove `holdout:` from the step, or write unit: lead")
 
 
 def _check_varied(

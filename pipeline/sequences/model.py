@@ -347,6 +347,8 @@ class Workspace(_Strict):
     base_url: Annotated[str, _check_text(_check_url)] = "http://127.0.0.1:8800"
     address: str = ""
     attributes: list[Word] = []
+    account: Word | None = None
+    holdout: Percent = 0.0
     transports: dict[Name, Transport] = {"maildir": Transport(kind="maildir")}
     senders: dict[Name, Sender]
     default_senders: dict[ChannelName, str] = {}
@@ -488,21 +490,13 @@ class ExperimentFile(_Strict):
     """A test on one step."""
 
     id: Name
-    unit: Annotated[
-        Literal["lead"],
-        _choice(("lead",), account="account tests are not supported yet: write unit: lead"),
-    ] = "lead"
+    unit: Annotated[Literal["lead", "account"], _choice(("lead", "account"))] = "lead"
     control: str
     share: Percent = 1.0
     metric: Annotated[str, _check_text(_check_metric)]
     window: Seconds = 14 * 86400
     allocation: Annotated[
-        Literal["equal", "weights"],
-        _choice(
-            ("equal", "weights"),
-            thompson="allocation: thompson is not supported yet: write equal, or weights with "
-            "`weights: {a: 50%, b: 50%}`",
-        ),
+        Literal["equal", "weights", "thompson"], _choice(("equal", "weights", "thompson"))
     ] = "equal"
     weights: dict[str, Percent] | None = None
     decide: DecideFile = DecideFile()
@@ -548,6 +542,7 @@ class StepFile(_Strict):
     experiment: ExperimentFile | None = None
     wait: After | None = None
     wait_for: WaitForFile | None = None
+    holdout: Percent | None = None
     branch: list[CaseFile] | None = Field(default=None, min_length=1)
     end: Annotated[Literal["inactive", "completed"], _choice(("inactive", "completed"))] | None = (
         None
