@@ -193,6 +193,9 @@ def _take_look(
         control=experiment["control"],
     )
     primary = next((metric for metric in metrics.values() if metric.is_primary), None)
+    reason = _held_back(experiment)
+    if reason and previous.get("state") != "winner":
+        return _hold_back(experiment, design, primary, reason, today)
     decision = decide_experiment(
         design,
         primary.arms if primary else [],
@@ -210,6 +213,48 @@ def _take_look(
         "secondary": [{**pair.evidence, "metric": pair.metric} for pair in secondary],
         "comparisons": [_comparison_row(experiment_id, pair) for pair in pairs],
         "row": _decision_row(experiment_id, design, decision, today),
+    }
+
+
+def _held_back(experiment: Mapping[str, Any]) -> str | None:
+    """Return why arms cannot simply be compared: what they were drawn with depends on the time."""
+    if experiment["allocation"] == "thompson":
+        return (
+            "Its weights follow the results (allocation: thompson), so plain means of its arms "
+            "would be biased: it names no winner by itself, and leads go where it pays meanwhile."
+        )
+    if experiment["has_changing_shares"]:
+        return (
+            "Its weights or the share held out changed after the first draw, so the arms differ in "
+            "when they were drawn as well: it names no winner. Begin again under a new id."
+        )
+    return None
+
+
+def _hold_back(
+    experiment: Mapping[str, Any],
+    design: Design,
+    primary: _Metric | None,
+    reason: str,
+    today: date,
+) -> dict[str, Any]:
+    """Return the evidence of a look that compares nothing, so that no wrong number is shown."""
+    empty = decide_experiment(design, [])
+    decision = replace(
+        empty,
+        state="running",
+        reason=reason,
+        control=design.control,
+        n=sum(arm.stats.n for arm in primary.arms) if primary else 0,
+        n_assigned=sum(arm.n_assigned for arm in primary.arms) if primary else 0,
+        evidence={**empty.evidence, "state": "running"},
+    )
+    return {
+        **decision.evidence,
+        "has_full_week": False,
+        "secondary": [],
+        "comparisons": [],
+        "row": _decision_row(experiment["experiment_id"], design, decision, today),
     }
 
 

@@ -18,7 +18,8 @@ from pipeline.analysis.delays import recommend_delays
 Analysis = Callable[[duckdb.DuckDBPyConnection, datetime, pl.DataFrame], int]
 
 EXPERIMENTS = """
-select experiment_id, metric, mode, planned_leads, alpha, is_auto, control, count_conflicting_units
+select experiment_id, metric, mode, planned_leads, alpha, is_auto, control, count_conflicting_units,
+    allocation, has_changing_shares
 from marts.experiments
 """
 EXPERIMENT_ARMS = """

@@ -15,7 +15,10 @@ with wanted as (
         d.drawn_at,
         coalesce(
             m.unit_id,
-            ('0x' || md5($salt || ':account:' || nullif(lower(trim(l.attributes ->> s.account_path)), ''))[:13])::bigint,
+            -- Null, and so is the hash, where nothing is written.
+            (
+                '0x' || md5($salt || ':account:' || nullif(lower(trim(l.attributes ->> s.account_path)), ''))[:13]
+            )::bigint,
             d.lead_id
         ) as unit_id
     from drawing as d

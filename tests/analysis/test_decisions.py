@@ -34,6 +34,8 @@ def experiment(experiment_id="subject", **changed):
         "is_auto": True,
         "control": "a",
         "count_conflicting_units": 0,
+        "allocation": "weights",
+        "has_changing_shares": False,
         **changed,
     }
 
@@ -198,3 +200,52 @@ def test_hillstrom_names_the_mens_mail_on_visits_and_both_mails_above_the_held_o
     assert above["effect"].to_list() == pytest.approx([0.076590, 0.045233], abs=1e-6)
     spend = comparisons.filter(metric="revenue(sale)", is_against_held_out=True)
     assert spend["effect"].to_list() == pytest.approx([0.769827, 0.424412], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"allocation": "thompson"}, "weights follow the results"),
+        ({"has_changing_shares": True}, "changed after the first draw"),
+    ],
+)
+def test_arms_drawn_by_weights_that_moved_are_not_compared(changed, words):
+    arms = [day_rows("a", 100, 5000), day_rows("b", 300, 5000)]
+    plain, pairs = decide([experiment()], arms)
+    assert plain["state"].to_list() == ["winner"]
+    assert len(pairs) == 1
+    decisions, comparisons = decide([experiment(**changed)], arms)
+    row = decisions.row(0, named=True)
+    assert (row["state"], row["winner"], row["effect"]) == ("running", None, None)
+    assert words in row["reason"]
+    assert (row["n"], row["n_assigned"]) == (10_000, 10_000)
+    assert comparisons.is_empty()
+    # A look the day after goes on from there.
+    looks = pl.DataFrame(
+        [
+            {
+                "experiment_id": "subject",
+                "looked_on": row["looked_on"],
+                "state": "running",
+                "winner": None,
+                "evidence": row["evidence"],
+            }
+        ]
+    )
+    again, _ = decide([experiment(**changed)], arms, looks, NOW + timedelta(days=1))
+    assert again["state"].to_list() == ["running"]
+
+
+def test_a_winner_named_before_the_weights_moved_stays():
+    arms = [day_rows("a", 100, 5000), day_rows("b", 300, 5000)]
+    first = decide([experiment()], arms)[0].row(0, named=True)
+    looks = pl.DataFrame(
+        [
+            {
+                name: first[name]
+                for name in ("experiment_id", "looked_on", "state", "winner", "evidence")
+            }
+        ]
+    )
+    again, _ = decide([experiment(has_changing_shares=True)], arms, looks, NOW + timedelta(days=1))
+    assert again["winner"].to_list() == ["b"]

@@ -22,7 +22,8 @@ create schema marts;
 create schema analysis;
 create table marts.experiments (
     experiment_id varchar, metric varchar, mode varchar, planned_leads bigint, alpha double,
-    is_auto boolean, control varchar, count_conflicting_units bigint
+    is_auto boolean, control varchar, count_conflicting_units bigint,
+    allocation varchar default 'weights', has_changing_shares boolean default false
 );
 create table marts.experiment_arms (
     experiment_id varchar, metric varchar, is_primary boolean, arm varchar, role varchar,

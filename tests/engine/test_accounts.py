@@ -2,6 +2,9 @@
 
 from scipy.stats import binomtest
 
+from pipeline.analysis.refresh import refresh
+from pipeline.sequences.compile import load_workspace
+from pipeline.warehouse.read import query
 from tests.engine.conftest import WORKSPACE
 
 STEP = """  - id: a
@@ -135,3 +138,24 @@ def test_weights_and_share_are_those_of_accounts(world):
     assert binomtest(drawn["y"], sum(drawn.values()), 0.2).pvalue > 0.001
     # Outside the sample an account gets the control, all of it.
     assert all(len(arms) == 1 for _, arms, _ in arms_by_company(world))
+
+
+def test_the_warehouse_counts_accounts_and_any_of_their_leads_answers_for_them(world):
+    write(world)
+    land(world, [f"u{i}" for i in range(60)], lambda name: f"C{int(name[1:]) % 20}")
+    world.tick()
+    # Two leads of one account reply, and one of another: two accounts.
+    for name in ("u0", "u20", "u1"):
+        world.event("replied", external_id=name)
+    world.tick(hours=1)
+    world.tick(days=4)
+    refresh(world.home, world.settings, world.now, workspace=load_workspace(world.folder))
+    arms = query(
+        world.home,
+        "select sum(n_assigned) as n_assigned, sum(n) as n, sum(sum) as sum from marts.experiment_arms "
+        "where metric = 'replied'",
+    )
+    assert arms.rows() == [(20, 20, 2.0)]
+    assert query(
+        world.home, "select unit, count_units, count_conflicting_units from marts.experiments"
+    ).rows() == [("account", 20, 0)]

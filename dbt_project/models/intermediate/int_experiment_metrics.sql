@@ -7,8 +7,8 @@ versions as (
     select * from {{ ref('stg_sequence_versions') }}
 ),
 
-units as (
-    select * from {{ ref('int_assigned_units') }}
+unit_leads as (
+    select * from {{ ref('int_unit_leads') }}
 ),
 
 conversions as (
@@ -29,8 +29,8 @@ reached_goals as (
     select distinct
         u.experiment_id,
         c.goal_name
-    from units as u
-    inner join conversions as c on u.unit_id = c.lead_id
+    from unit_leads as u
+    inner join conversions as c on u.lead_id = c.lead_id
     where c.goal_name is not null and u.experiment_id not in (select experiment_id from sequence_goals)
 ),
 

@@ -4,6 +4,10 @@ with units as (
     where is_matured and not is_conflicting
 ),
 
+unit_leads as (
+    select * from {{ ref('int_unit_leads') }}
+),
+
 metrics as (
     select * from {{ ref('int_experiment_metrics') }}
 ),
@@ -68,12 +72,13 @@ final as (
             case when m.metric like 'revenue(%' then sum(s.value) else max(s.value) end as decimal(18, 4)
         ) as value
     from signals as s
+    inner join unit_leads as l on s.lead_id = l.lead_id and coalesce(s.enrollment_id = l.enrollment_id, true)
     inner join units as u
         on
-            s.lead_id = u.unit_id
+            l.experiment_id = u.experiment_id
+            and l.unit_id = u.unit_id
             and s.occurred_at >= u.assigned_at
             and s.occurred_at <= u.window_until_at
-            and coalesce(s.enrollment_id = u.enrollment_id, true)
     inner join metrics as m on u.experiment_id = m.experiment_id and s.metric = m.metric
     group by u.experiment_id, m.metric, u.unit_id, u.arm, u.assigned_on
 )

@@ -19,6 +19,10 @@ assignments as (
     select * from {{ ref('stg_assignments') }}
 ),
 
+account_leads as (
+    select * from {{ ref('stg_account_leads') }}
+),
+
 latest_decisions as (
     select
         enrollment_id,
@@ -50,11 +54,12 @@ planned as (
 
 arms as (
     select
-        experiment_id,
-        unit_id,
-        min_by(arm, assigned_at) as arm
-    from assignments
-    group by experiment_id, unit_id
+        a.experiment_id,
+        coalesce(l.lead_id, a.unit_id) as lead_id,
+        min_by(a.arm, a.assigned_at) as arm
+    from assignments as a
+    left join account_leads as l on a.experiment_id = l.experiment_id and a.unit_id = l.unit_id
+    group by a.experiment_id, coalesce(l.lead_id, a.unit_id)
 ),
 
 final as (
@@ -72,7 +77,7 @@ final as (
     from planned as p
     inner join enrollments as e on p.enrollment_id = e.enrollment_id
     left join steps as t on p.version_id = t.version_id and p.step_ix = t.step_ix
-    left join arms as a on t.experiment_id = a.experiment_id and e.lead_id = a.unit_id
+    left join arms as a on t.experiment_id = a.experiment_id and e.lead_id = a.lead_id
 )
 
 select * from final

@@ -11,6 +11,28 @@ units as (
     select * from {{ ref('int_assigned_units') }}
 ),
 
+assignments as (
+    select * from {{ ref('stg_assignments') }}
+    where reason = 'hash'
+),
+
+drawn_shares as (
+    select
+        experiment_id,
+        arm,
+        count(distinct round(probability, 9)) as count_probabilities
+    from assignments
+    group by experiment_id, arm
+),
+
+changes as (
+    select
+        experiment_id,
+        max(count_probabilities) > 1 as has_changing_shares
+    from drawn_shares
+    group by experiment_id
+),
+
 controls as (
     select
         experiment_id,
@@ -46,10 +68,14 @@ final as (
         c.control,
         coalesce(c.count_arms, 0) as count_arms,
         coalesce(d.count_units, 0) as count_units,
-        coalesce(d.count_conflicting_units, 0) as count_conflicting_units
+        coalesce(d.count_conflicting_units, 0) as count_conflicting_units,
+        e.unit,
+        e.allocation,
+        coalesce(s.has_changing_shares, false) as has_changing_shares
     from experiments as e
     left join controls as c on e.experiment_id = c.experiment_id
     left join drawn as d on e.experiment_id = d.experiment_id
+    left join changes as s on e.experiment_id = s.experiment_id
 )
 
 select * from final

@@ -16,7 +16,9 @@ renamed as (
         alpha,
         is_auto,
         registered_at,
-        origin
+        origin,
+        unit,
+        allocation
     from source
 )
 
