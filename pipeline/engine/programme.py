@@ -9,10 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 
 import duckdb
 import polars as pl
 
+from pipeline.engine.arm_weights import Weights, choose_weights, read_arm_weights
 from pipeline.engine.definitions import (
     has_held_out_arm,
     is_void,
@@ -66,6 +68,12 @@ class Programme:
         return frozenset(found)
 
     @cached_property
+    def allocations(self) -> frozenset[str]:
+        """How the arms of all these tests are drawn."""
+        tests = [step.experiment for steps in self.steps.values() for step in steps]
+        return frozenset(test.allocation for test in tests if test)
+
+    @cached_property
     def hours(self) -> dict[str, tuple[tuple[int, int], ...]]:
         """Windows of arms that have hours of their own, by `arm_range.window_id`."""
         return {
@@ -87,11 +95,19 @@ def load_programme(
     workspace: Workspace,
     sequences: Sequence[CompiledSequence],
     now: datetime,
+    home: Path | None = None,
 ) -> Programme:
     """Register new versions and experiments, and the relations that planning joins with.
 
     Must run inside a transaction. Drafts are registered only once somebody is enrolled, so they are
     left out.
+
+    Args:
+        con: the ledger.
+        workspace: workspace.yml.
+        sequences: as the files say now.
+        now: when new ones count as registered.
+        home: where weights are published for tests that follow their results; None = nowhere.
     """
     register_sequences(con, sequences, now)
     known = {
@@ -102,7 +118,7 @@ def load_programme(
     version_ids = {s.sequence_id: _register_version(con, s, tests, now) for s in runnable}
     steps = _load_steps(con, version_ids, runnable)
     programme = Programme(workspace, tuple(runnable), version_ids, steps, *read_halted(con))
-    _create_relations(con, programme, tests)
+    _create_relations(con, programme, tests, home)
     return programme
 
 
@@ -177,10 +193,14 @@ def _load_steps(
 
 
 def _create_relations(
-    con: duckdb.DuckDBPyConnection, programme: Programme, tests: Mapping[str, str | None]
+    con: duckdb.DuckDBPyConnection,
+    programme: Programme,
+    tests: Mapping[str, str | None],
+    home: Path | None,
 ) -> None:
     owner = dict(con.execute("select version_id, sequence_id from sequence_versions").fetchall())
     step_rows, arm_rows = [], []
+    published = read_arm_weights(home) if home and "thompson" in programme.allocations else {}
     for version_id, steps in programme.steps.items():
         sequence = programme.sequence(owner[version_id])
         for step in steps:
@@ -195,7 +215,7 @@ def _create_relations(
             if step.experiment and step.experiment.unit == "account":
                 row["account_path"] = f"$.{programme.workspace.account}"
             step_rows.append(row)
-            arm_rows.extend(_range_rows(version_id, step))
+            arm_rows.extend(_range_rows(version_id, step, published))
     # Whoever finishes a sequence without a file stops as by default.
     gone = {s for s in owner.values() if programme.sequence(s) is None}
     reactions = dict.fromkeys(gone, REACTIONS) | {
@@ -323,11 +343,16 @@ def _step_row(
     }
 
 
-def _range_rows(version_id: int, step: CompiledStep) -> list[dict[str, object]]:
+def _range_rows(version_id: int, step: CompiledStep, published: Weights) -> list[dict[str, object]]:
     if step.experiment is None:
         return []
+    test = step.experiment
+    weights = [variant.weight for variant in test.variants]
+    if test.allocation == "thompson":
+        arms = [variant.arm for variant in test.variants]
+        weights = choose_weights(arms, published.get(test.experiment_id))
     rows, low = [], 0.0
-    for variant in step.experiment.variants:
+    for variant, weight in zip(test.variants, weights, strict=True):
         delay = variant.delay or step.delay
         rows.append(
             {
@@ -335,8 +360,8 @@ def _range_rows(version_id: int, step: CompiledStep) -> list[dict[str, object]]:
                 "step_ix": step.ix,
                 "arm": variant.arm,
                 "low": low,
-                "high": low + variant.weight,
-                "weight": variant.weight,
+                "high": low + weight,
+                "weight": weight,
                 "delay_unit": delay.unit,
                 "delay_amount": delay.amount,
                 "delay_since": delay.since,
@@ -346,7 +371,7 @@ def _range_rows(version_id: int, step: CompiledStep) -> list[dict[str, object]]:
                 "is_present": variant.is_present,
             }
         )
-        low += variant.weight
+        low += weight
     # The last range is open, so that rounding leaves nobody without an arm.
     rows[-1]["high"] = 2.0
     return rows

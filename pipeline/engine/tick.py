@@ -184,7 +184,9 @@ class Run:
     def _take_in(self, con: duckdb.DuckDBPyConnection, now: datetime) -> bool:
         report = self.report
         has_more = self.bring(con, now)
-        self.programme = load_programme(con, self.workspace, self.sequences, now)
+        self.programme = load_programme(
+            con, self.workspace, self.sequences, now, self.settings.home
+        )
         report.add(ended=apply_reactions(con, now))
         report.add(resumed=resume_due(con, now))
         report.is_stopped = (self.settings.home / STOP_FILE).exists()
