@@ -201,7 +201,11 @@ class StepMaker:
             late, late_then = pick(draw, [240, 5, 4320]), pick(draw, ["send", "send", "skip"])
         world = self.name.partition("-")[0]
         sender = f"{world}-{kind}" if kind in ("email", "sms") and one_in(draw, 2) else None
-        return Step(name, kind, after, when, attempts, backoff, then, late, late_then, test, sender)
+        made = Step(name, kind, after, when, attempts, backoff, then, late, late_then, test, sender)
+        # Accounts are drawn whole, leads held out one by one: not both.
+        is_by_account = test is not None and test.unit == "account"
+        share = 0 if is_by_account else pick(draw, [0, 0, 0, 0, 30])
+        return replace(made, holdout_percent=share)
 
     def is_tested(self, kind: str) -> bool:
         return kind in ("email", "sms") and self.has_tests and one_in(self.draw, 3)
@@ -231,9 +235,10 @@ class StepMaker:
             Arm("abc"[place], percent, **self.change(varies, kind, place))
             for place, percent in enumerate(percents)
         )
-        return Test(
-            f"{self.name}-{name}", pick(draw, ["a", "b"]), pick(draw, [100, 60]), varies, arms
-        )
+        # In the order in which the reference draws: earlier tests draw one settled step at a time.
+        unit = pick(draw, ["lead", "account"]) if varies == "content" else "lead"
+        control, percent = pick(draw, ["a", "b"]), pick(draw, [100, 60])
+        return Test(f"{self.name}-{name}", control, percent, varies, arms, unit)
 
     def change(self, varies: str, kind: str, place: int) -> dict[str, Any]:
         """What an arm has that the step has not; the first one always has something."""
@@ -311,7 +316,7 @@ def draw_house(draw: Draw, count_worlds: int) -> House:
             days["*"] = hours["*"] = 3
         per_day, per_hour = tuple(days.items()), tuple(hours.items())
         house = House(house.lead_per_day, house.lead_per_week, house.contact_gap, per_day, per_hour)
-    return house
+    return replace(house, holdout_percent=pick(draw, [0, 0, 0, 10, 30]))
 
 
 def draw_mailbox(draw: Draw, world: str, channel: str, start: datetime) -> Mailbox:

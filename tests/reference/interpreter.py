@@ -366,7 +366,8 @@ class Interpreter:
         self.events: list[Event] = []
         self.pending: list[Event] = []
         self.suppressions: list[Suppression] = []
-        self.assignments: dict[tuple[str, str], tuple[Any, ...]] = {}
+        self.assignments: dict[tuple[str, int], tuple[Any, ...]] = {}
+        self.members: dict[tuple[str, str], tuple[int, datetime]] = {}
         self.tests: dict[str, tuple[Any, ...]] = {}
         self.journal: list[tuple[Journey, str, str | None, datetime]] = []
         self.next_at: datetime | None = None
@@ -792,10 +793,12 @@ class Interpreter:
                 is_wanted = person.source in file.sources and holds(file.only, person)
                 if person.name in known or not is_wanted or room <= 0:
                     continue
-                draw = fraction(
-                    self.names.salt, "holdout", file.name, self.names.leads[person.name]
+                salt, lead = self.names.salt, self.names.leads[person.name]
+                everywhere = fraction(salt, "workspace_holdout", lead)
+                is_holdout = (
+                    everywhere < self.world.house.holdout_percent / 100
+                    or fraction(salt, "holdout", file.name, lead) < file.holdout_percent / 100
                 )
-                is_holdout = draw < file.holdout_percent / 100
                 room -= not is_holdout
                 versions = self.versions[file.name]
                 number = versions.index((file.steps, file.goal))
@@ -834,18 +837,26 @@ class Interpreter:
 
     def draw(self, journey: Journey, step: Step, test: Test, at: datetime) -> str:
         """The arm (R13, R14): the stored one, else the one that the hash proposes, stored."""
+        is_ghost = journey.is_holdout
         if self.is_void(journey, step):
-            return "(holdout)" if journey.is_holdout else test.control
-        key = (test.name, journey.person.name)
-        if key in self.assignments:
-            return self.assignments[key][0]
-        salt, lead = self.names.salt, self.names.leads[journey.person.name]
+            return "(holdout)" if is_ghost else test.control
+        unit = self.unit(journey.person, test)
+        key = (test.name, unit)
         file = self.files.get(journey.sequence)
-        holdout = file.holdout_percent / 100 if file else 0.0
+        of_file = file.holdout_percent / 100 if file else 0.0
+        holdout = 1 - (1 - self.world.house.holdout_percent / 100) * (1 - of_file)
         is_first = first_contact(journey.version.steps)
-        has_held_out = bool(file and is_first and is_first.test is test)
-        is_outside = fraction(salt, "sample", test.name, lead) >= test.percent / 100
-        place, arm = fraction(salt, test.name, lead), test.arms[-1]
+        has_held_out = bool(file and is_first and is_first.test is test and test.unit == "lead")
+        if is_ghost and not has_held_out:
+            return "(holdout)"
+        if key in self.assignments:
+            self.join(journey, test, unit, at)
+            return self.assignments[key][0]
+        if not is_ghost and self.is_held_out_here(journey, step):
+            return test.control
+        salt = self.names.salt
+        is_outside = fraction(salt, "sample", test.name, unit) >= test.percent / 100
+        place, arm = fraction(salt, test.name, unit), test.arms[-1]
         low = 0.0
         for one in test.arms:
             low += one.percent / 100
@@ -859,8 +870,32 @@ class Interpreter:
         probability = share * (1 - holdout) if has_held_out else share
         if journey.is_holdout:
             probability = holdout
-        self.assignments[key] = (name, round(probability, 9), at, "hash")
+        drawn_by = journey.person.name
+        self.assignments[key] = (name, round(probability, 9), at, "hash", drawn_by)
+        self.join(journey, test, unit, at)
         return name
+
+    def unit(self, person: Person, test: Test) -> int:
+        """The lead, or its account: the one that it had when it came to the test."""
+        lead = self.names.leads[person.name]
+        if test.unit == "lead":
+            return lead
+        known = self.members.get((test.name, person.name))
+        if known:
+            return known[0]
+        text = f"{self.names.salt}:account:{person.plan}".encode()
+        return int(hashlib.md5(text).hexdigest()[:13], 16) if person.plan else lead
+
+    def join(self, journey: Journey, test: Test, unit: int, at: datetime) -> None:
+        if test.unit == "account":
+            self.members.setdefault((test.name, journey.person.name), (unit, at))
+
+    def is_held_out_here(self, journey: Journey, step: Step) -> bool:
+        """R12: held out at this step alone; whoever was claimed for it before is not."""
+        key = f"{journey.sequence}/{step.name}"
+        lead = self.names.leads[journey.person.name]
+        draw = fraction(self.names.salt, "step_holdout", key, lead)
+        return journey.send is None and draw < step.holdout_percent / 100
 
     # Planning ---------------------------------------------------------------------------------------
 
@@ -892,11 +927,15 @@ class Interpreter:
                 if (slot := self.check(journey, step, now))
             ]
             for journey, step, slot in self.apply_limits(survivors, now):
-                if journey.is_holdout:
-                    self.note(now, journey, step, "held_out", "holdout")
+                if self.is_ghost(journey, step):
+                    reason = "holdout" if journey.is_holdout else "step_holdout"
+                    self.note(now, journey, step, "held_out", reason)
                     self.finish(journey, now, "completed", "held_out")
                 else:
                     self.claim(journey, step, now, slot)
+
+    def is_ghost(self, journey: Journey, step: Step) -> bool:
+        return journey.is_holdout or self.is_held_out_here(journey, step)
 
     def pass_by(self, journey: Journey, step: Step, now: datetime) -> None:
         """Branches and ends take no time (R1): they are settled at their due time."""
@@ -993,7 +1032,7 @@ class Interpreter:
             going: list[Survivor] = []
             for journey, step, slot in asking:
                 # Whoever is held out takes no place (R12).
-                ahead = [other for other in going if not other[0].is_holdout]
+                ahead = [other for other in going if not self.is_ghost(*other[:2])]
                 limit = find_limit(journey, step, ahead, now)
                 if limit:
                     reason, moment = limit
@@ -1277,7 +1316,10 @@ class Interpreter:
                 for outcome in s.outcomes
             ],
             "why": self.why,
-            "assignments": [(name, lead, *rest) for (name, lead), rest in self.assignments.items()],
+            "assignments": [
+                (name, lead, *rest) for (name, _), (*rest, lead) in self.assignments.items()
+            ],
+            "members": [(name, lead, at) for (name, lead), (_, at) in self.members.items()],
             "suppressions": [
                 (r.person.name, r.channel, r.reason, r.created_at, r.lifted_at)
                 for r in self.suppressions
@@ -1339,7 +1381,7 @@ def definition(sequence: str, step: Step) -> tuple[Any, ...]:
         replace(arm, percent=0, after=(arm.after or step.after) if is_delay else None)
         for arm in test.arms
     }
-    return sequence, step.name, step.kind, test.control, test.varies, arms
+    return sequence, step.name, step.kind, test.unit, test.control, test.varies, arms
 
 
 def row_key(row: Suppression) -> tuple[Any, ...]:

@@ -96,7 +96,12 @@ QUERIES = {
     """,
     "assignments": """
         select a.experiment_id, n.name, a.arm, round(a.probability, 9), a.assigned_at, a.reason
-        from assignments as a inner join names as n on a.unit_id = n.lead_id
+        from assignments as a inner join enrollments as e using (enrollment_id)
+        inner join names as n using (lead_id)
+    """,
+    "members": """
+        select m.experiment_id, n.name, m.joined_at
+        from account_leads as m inner join names as n using (lead_id)
     """,
     "suppressions": """
         select n.name, p.channel, p.reason, p.created_at, p.lifted_at

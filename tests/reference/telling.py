@@ -124,6 +124,7 @@ def count_rows(seen: Counter[str], world: World, rows: Rows) -> None:
         seen[row[4]] += 1
     for row in rows["assignments"]:
         seen["assigned (holdout)" if row[2] == "(holdout)" else "assigned"] += 1
+    seen["of an account"] += len(rows["members"])
     seen["second version"] += sum(row[3] > 0 for row in rows["enrollments"])
 
 

@@ -78,7 +78,7 @@ def unseen(seen: Counter[str]) -> set[str]:
         "withdrawn paused", "withdrawn unsubscribed", "completed", "completed inactive",
         "completed held_out", "converted sale", "exited replied", "exited refused", "paused",
         "resumed", "lifted", "human", "machine", "uncertain", "assigned", "assigned (holdout)",
-        "second version", "skipped experiment", "sent by second",
+        "second version", "skipped experiment", "held_out step_holdout", "of an account", "sent by second",
         "exited archived", "sequence paused by operator", "sequence resumed by operator",
         "sequence paused by file", "sequence resumed by file", "everything paused by operator",
         "everything resumed by operator", "everything paused by STOP", "everything resumed by STOP",

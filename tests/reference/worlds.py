@@ -60,6 +60,7 @@ class Test:
     percent: int
     varies: str  # content | delay | send_time | channel | presence
     arms: tuple[Arm, ...]
+    unit: str = "lead"  # lead | account
 
     __test__ = False
 
@@ -89,6 +90,7 @@ class Step:
     of: str | None = None
     link: str | None = None
     then: str = "continue"
+    holdout_percent: int = 0
 
 
 @dataclass(frozen=True)
@@ -207,13 +209,14 @@ class Mailbox:
 
 @dataclass(frozen=True)
 class House:
-    """Limits of the workspace: of one lead, and of domains (per day, per hour)."""
+    """Limits of the workspace: of one lead, and of domains (per day, per hour); whom it holds out."""
 
     lead_per_day: int | None = None
     lead_per_week: int | None = None
     contact_gap: int | None = None  # minutes
     domain_per_day: tuple[tuple[str, int], ...] = ()
     domain_per_hour: tuple[tuple[str, int], ...] = ()
+    holdout_percent: int = 0
 
 
 @dataclass(frozen=True)
@@ -286,6 +289,9 @@ def write_workspace(folder: Path, worlds: tuple[World, ...]) -> None:
         "timezone": WORKSPACE_ZONE,
         "address": "1 Road, Town",
         "attributes": ["plan"],
+        # One account for all leads of a plan.
+        "account": "plan",
+        "holdout": f"{worlds[0].house.holdout_percent}%",
         "default_senders": {"email": "sales", "sms": "text"},
         "limits": house_limits(worlds[0].house),
         "senders": {box.name: mailbox_file(box) for world in worlds for box in world.mailboxes}
@@ -402,6 +408,8 @@ def step_file(step: Step) -> dict[str, Any]:
         }
     if (step.late_minutes, step.late_then) != (1440, "skip"):
         file["late"] = {"after": f"{step.late_minutes}m", "then": step.late_then}
+    if step.holdout_percent:
+        file["holdout"] = f"{step.holdout_percent}%"
     if step.test:
         file["experiment"] = test_file(step.test, step.kind)
     return file
@@ -431,6 +439,7 @@ def test_file(test: Test, kind: str) -> dict[str, Any]:
     variants = [arm_file(test, arm, kind) for arm in test.arms]
     return {
         "id": test.name,
+        "unit": test.unit,
         "control": test.control,
         "share": f"{test.percent}%",
         "metric": "replied",
