@@ -39,7 +39,8 @@ create table marts.time_to_conversion (
 );
 """
 ROWS = """
-insert into marts.experiments values ('wait', 'replied', 'open', 10000, 0.05, true, 'a', 0);
+insert into marts.experiments values ('wait', 'replied', 'open', 10000, 0.05, true, 'a', 0,
+    'weights', false);
 insert into marts.experiment_arms values
     ('wait', 'replied', true, 'a', 'control', 0.5, date '2026-03-01', 5000, 5000, 400, 400),
     ('wait', 'replied', true, 'b', 'treatment', 0.5, date '2026-03-01', 5000, 5000, 600, 600);

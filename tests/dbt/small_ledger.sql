@@ -34,7 +34,9 @@ insert into assignments values
 ('wait_1', 1, 'short', 0.4, '2026-03-02T15:00:30Z', 1, 'hash'),
 ('wait_1', 2, 'long', 0.4, '2026-02-02T15:00:00Z', 2, 'hash');
 
-insert into enrollments values
+insert into enrollments (
+    enrollment_id, lead_id, sequence_id, version_id, entry_no, enrolled_at, enrolled_by, is_holdout, origin
+) values
 (1, 1, 'welcome', 1, 1, '2026-03-02T14:00:00Z', 'rule', false, 'live'),
 (2, 2, 'welcome', 1, 1, '2026-02-01T14:00:00Z', 'rule', false, 'live'),
 (3, 3, 'welcome', 1, 1, '2026-03-02T14:00:00Z', 'rule', true, 'live'),

@@ -236,7 +236,7 @@ class StepMaker:
             for place, percent in enumerate(percents)
         )
         # In the order in which the reference draws: earlier tests draw one settled step at a time.
-        unit = pick(draw, ["lead", "account"]) if varies == "content" else "lead"
+        unit = pick(draw, ["lead", "account", "account"]) if varies == "content" else "lead"
         control, percent = pick(draw, ["a", "b"]), pick(draw, [100, 60])
         return Test(f"{self.name}-{name}", control, percent, varies, arms, unit)
 

@@ -852,8 +852,9 @@ class Interpreter:
         if key in self.assignments:
             self.join(journey, test, unit, at)
             return self.assignments[key][0]
-        if not is_ghost and self.is_held_out_here(journey, step):
-            return test.control
+        if self.is_held_out_here(journey, step):
+            # Ghosts as well: else the held-out group would be larger than its share.
+            return "(holdout)" if is_ghost else test.control
         salt = self.names.salt
         is_outside = fraction(salt, "sample", test.name, unit) >= test.percent / 100
         place, arm = fraction(salt, test.name, unit), test.arms[-1]

@@ -147,8 +147,6 @@ def test_what_is_not_supported_yet_says_so_and_what_to_write(
 @pytest.mark.parametrize(
     ("test", "field"),
     [
-        pytest.param({"allocation": "thompson"}, "allocation", id="thompson"),
-        pytest.param({"unit": "account"}, "unit", id="account"),
         pytest.param({"decide": {"guardrails": ["complained"]}}, "decide.guardrails", id="guards"),
     ],
 )
