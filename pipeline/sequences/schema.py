@@ -43,7 +43,8 @@ class StepKind:
 
 
 COMMON = ("id", "after", "when")
-_SENDING = ("channel", "sender", "retry", "late", "experiment")
+_SENDING = ("channel", "sender", "retry", "late", "holdout", "experiment")
+_TEXTS = ("subject", "body", "text", "script")
 KINDS: Mapping[str, StepKind] = {
     "email": StepKind(
         "A mail, with a plain and an HTML part from one Markdown text.",
@@ -123,7 +124,7 @@ KINDS: Mapping[str, StepKind] = {
     ),
     "best": StepKind(
         "One message by the first channel on which the lead can be reached, as listed.",
-        ("channel", "retry", "late", "experiment", "subject", "body", "text", "script"),
+        ("channel", "retry", "late", "holdout", "experiment", *_TEXTS),
         """
 - id: reach
   channel: best
