@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
+from pipeline.analysis.allocation import allocate_arms
 from pipeline.analysis.conversions import conversion_curves
 from pipeline.analysis.decisions import decide_experiments
 from pipeline.analysis.delays import recommend_delays
@@ -60,6 +61,13 @@ def write_delay_recommendations(
     return _write(con, "delay_recommendations", advice)
 
 
+def write_arm_weights(con: duckdb.DuckDBPyConnection, now: datetime, looks: pl.DataFrame) -> int:
+    """Write analysis.arm_weights; return its rows. The looks do not matter."""
+    del looks
+    weights = allocate_arms(con.sql(EXPERIMENTS).pl(), con.sql(EXPERIMENT_ARMS).pl(), now)
+    return _write(con, "arm_weights", weights)
+
+
 def write_conversion_curves(
     con: duckdb.DuckDBPyConnection, now: datetime, looks: pl.DataFrame
 ) -> int:
@@ -75,6 +83,7 @@ ANALYSES: dict[str, Analysis] = {
     "experiment_comparisons": write_experiment_comparisons,
     "delay_recommendations": write_delay_recommendations,
     "conversion_curves": write_conversion_curves,
+    "arm_weights": write_arm_weights,
 }
 
 

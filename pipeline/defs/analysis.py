@@ -47,6 +47,11 @@ TABLES = [
         "Kaplan-Meier time to conversion. Grain: one row per sequence, group and whole day.",
         ["time_to_conversion"],
     ),
+    _table(
+        "arm_weights",
+        "How often each arm of a bandit is drawn next. Grain: one row per experiment and arm.",
+        ["experiments", "experiment_arms"],
+    ),
 ]
 
 

@@ -63,13 +63,14 @@ def write_all(con, looks=NO_LOOKS):
     return {name: write(con, NOW, looks) for name, write in ANALYSES.items()}
 
 
-def test_marts_become_the_four_tables_with_their_rows(warehouse):
+def test_marts_become_the_tables_with_their_rows(warehouse):
     warehouse.execute(ROWS)
     assert write_all(warehouse) == {
         "experiment_decisions": 1,
         "experiment_comparisons": 1,
         "delay_recommendations": 2,
         "conversion_curves": 1,
+        "arm_weights": 0,
     }
     found = warehouse.execute(
         "select state, winner, evidence from analysis.experiment_decisions"
