@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
+from pipeline.analysis.refresh import refresh
 from pipeline.engine import arm_weights
 from pipeline.engine.arm_weights import LEAST_SHARE, choose_weights, read_arm_weights
+from pipeline.sequences.compile import load_workspace
 from pipeline.warehouse.paths import warehouse_path
 
 STEP = """  - id: a
@@ -159,3 +161,32 @@ def test_weights_that_leave_everybody_the_least_share_are_taken_as_they_are(weig
     found = choose_weights(arms, dict(zip(arms, shares, strict=True)))
     if min(shares) >= LEAST_SHARE:
         assert found == pytest.approx(shares)
+
+
+def test_a_real_refresh_moves_the_weights_and_the_next_leads_are_drawn_with_them(world):
+    world.sequence("one", STEP.replace("clicked", "replied"))
+    draw(world, 60)
+    assert {row[3] for row in world.rows("from assignments")} == {0.5}
+    # Whoever got the other subject replies.
+    for (name,) in world.rows(
+        "select i.email from assignments as a inner join identities as i on a.unit_id = i.lead_id "
+        "where a.arm = 'y'"
+    ):
+        world.event("replied", email=name)
+    world.tick(hours=1)
+    world.tick(days=4)
+    workspace = load_workspace(world.folder)
+    refresh(world.home, world.settings, world.now, workspace=workspace)
+    published = read_arm_weights(world.home)["bandit"]
+    assert published["y"] == pytest.approx(0.9, abs=0.001)
+    assert math.isclose(sum(published.values()), 1)
+    before = set(world.rows("from assignments"))
+    draw(world, 100, first=60)
+    new = [row for row in world.rows("from assignments") if row not in before]
+    assert len(new) == 100
+    assert {row[3] for row in new} <= set(published.values())
+    assert sum(row[2] == "y" for row in new) > 75
+    # Nobody before has moved, and no winner is named: shares that follow the results bias means.
+    assert before <= set(world.rows("from assignments"))
+    refresh(world.home, world.settings, world.now, workspace=workspace)
+    assert world.rows("select distinct state, winner from looks") == [("running", None)]

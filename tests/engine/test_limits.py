@@ -454,7 +454,7 @@ def postpone(con, programme, steps, earlier):
     con.execute(
         "create or replace temp table reachable (enrollment_id bigint, lead_id bigint, "
         "sequence_id varchar, window_id varchar, zone varchar, sender varchar, "
-        "recipient_domain varchar, is_holdout boolean, count_sends smallint, due_at timestamptz, "
+        "recipient_domain varchar, is_ghost boolean, count_sends smallint, due_at timestamptz, "
         "enrolled_at timestamptz, status varchar, is_contact boolean, stopped_by varchar, "
         "now_at timestamptz, send_id bigint)"
     )
