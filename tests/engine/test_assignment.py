@@ -1,9 +1,15 @@
 """Arms: drawn once by a salted hash, close to their weights, winners outside the analysis."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from pipeline.ledger.store import open_ledger
+from pipeline.engine.assignment import draw_arms
+from pipeline.engine.programme import load_programme
+from pipeline.engine.tick import load_files
+from pipeline.ledger.store import create_ledger, open_ledger, transaction
+from tests.engine.conftest import World
 
 STEP = """  - id: a
     channel: email
@@ -171,3 +177,60 @@ def test_a_delay_is_drawn_when_the_step_before_is_settled(world):
         "select variant, min(claimed_at), max(claimed_at) from sends where variant is not null group by all order by all"
     )
     assert [(g[0], (g[1] - start).days) for g in gaps] == [("later", 3), ("soon", 1)]
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    """A ledger with the relations of one tested step, for laws of the draw."""
+    room = tmp_path_factory.mktemp("bench")
+    create_ledger(room / "home")
+    world = World(room / "home", room / "sequences")
+    sequence(world, weights="weights: {x: 30%, y: 70%}\n      ")
+    with open_ledger(world.home) as con, transaction(con):
+        load_programme(con, *load_files(world.folder), world.now)
+        yield con
+
+
+def draw(con, salt, leads, share):
+    """Draw for these leads with this sample share; arms of whoever is in the test, by lead."""
+    con.execute(
+        """
+        create or replace temp table drawing as
+        select
+            lead_id as enrollment_id, lead_id, s.version_id, s.step_ix, s.experiment_id, s.varies,
+            s.control, $share as sample_share, s.is_auto, false as is_holdout, s.has_holdout_arm,
+            s.holdout, now() as drawn_at
+        from unnest($leads) as l (lead_id) cross join step as s
+        """,
+        {"leads": sorted(leads), "share": share},
+    )
+    draw_arms(con, salt)
+    found = con.execute("select enrollment_id, arm from assigned where reason <> 'outside'")
+    return dict(found.fetchall())
+
+
+SHARES = st.floats(0, 1)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    salt=st.text("0123456789abcdef", min_size=8, max_size=8),
+    leads=st.sets(st.integers(1, 10**12), min_size=1, max_size=60),
+    share=SHARES,
+    other=SHARES,
+    is_drawn_before=st.booleans(),
+)
+def test_raising_the_share_never_moves_anybody_already_in(
+    bench, salt, leads, share, other, is_drawn_before
+):
+    low, high = sorted((share, other))
+    bench.execute("delete from assignments")
+    before = draw(bench, salt, leads, low)
+    # Also where nothing is stored yet: the thresholds are nested by themselves.
+    if not is_drawn_before:
+        bench.execute("delete from assignments")
+    after = draw(bench, salt, leads, high)
+    assert before.items() <= after.items()
+    assert draw(bench, salt, leads, low).items() >= after.items(), "who is in stays in"
+    bench.execute("delete from assignments")
+    assert draw(bench, salt, leads, 1.0).keys() == leads

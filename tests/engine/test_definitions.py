@@ -12,6 +12,7 @@ from pipeline.engine.definitions import (
     is_void,
     tell_changes,
 )
+from pipeline.sequences.check import inspect_folder
 from pipeline.sequences.compiled import CompiledStep, Delay, Experiment, Variant
 from tests.engine.conftest import World
 
@@ -120,6 +121,48 @@ def test_check_names_what_changed_where_and_what_to_do(world: World) -> None:
     assert "the window (259200 became 345600)" in problem.message
     assert "the subject of arm y" in problem.message
     assert "write a new id" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("subject: Hi", "subject: Ho", "the subject of arm x"),
+        ("subject: Other", "subject: More", "the subject of arm y"),
+        ("templates/hello.md", "templates/other.md", "the body of arm x; the body of arm y"),
+        ("metric: replied", "metric: clicked", "the metric (replied became clicked)"),
+        ("window: 3d", "window: 4d", "the window (259200 became 345600)"),
+        ("control: x", "unit: account\n      control: x", "the unit (lead became account)"),
+        ("control: x", "control: y", "the control (x became y)"),
+        ("- {id: y,", "- {id: z, subject: Z}\n        - {id: y,", "arm z is new"),
+        ("- {id: y,", "- {id: z,", "arm z is new; arm y is gone"),
+        ("subject: Other", "sender: second", "the sender of arm y"),
+        ("- id: a\n", "- id: b\n", "the step (a became b)"),
+    ],
+)
+def test_check_refuses_whatever_makes_it_another_test(
+    world: World, old: str, new: str, words: str
+) -> None:
+    begin(world)
+    workspace = world.folder / "workspace.yml"
+    text = workspace.read_text().replace(
+        "senders:", "account: plan\nsenders:\n  second: {channel: email, address: b@example.com}"
+    )
+    workspace.write_text(f"{text}default_senders: {{email: sales}}\n")
+    (world.folder / "templates" / "other.md").write_text("Something else.")
+    file = world.folder / "one.yml"
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+    assert inspect_folder(world.folder)[0] == [], "nothing else is wrong with the file"
+    [problem] = check_definitions(world.home, world.folder)
+    assert problem.severity == "error"
+    assert words in problem.message
+
+
+def test_check_refuses_an_id_that_moved_to_another_sequence(world: World) -> None:
+    begin(world)
+    (world.folder / "one.yml").rename(world.folder / "two.yml")
+    [message] = told(world)
+    assert "the sequence (one became two)" in message
 
 
 def test_a_changed_test_is_none_for_new_leads_and_goes_on_for_those_before(world: World) -> None:
