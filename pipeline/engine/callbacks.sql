@@ -27,7 +27,6 @@ calls as (
         any_value(a.due_at) as due_at,
         any_value(d.step_ix) as step_ix,
         any_value(d.zone) as zone,
-        any_value(d.claimed_at) as claimed_at,
         max(o.attempt) as attempts,
         count(distinct o.attempt) filter (where o.status in ('handed_over', 'unknown')) as count_calls
     from sends as d
@@ -46,9 +45,8 @@ where
         from why as w
         where
             w.enrollment_id = c.enrollment_id
-            and w.step_ix != c.step_ix
+            and w.step_ix > c.step_ix
             and w.outcome != 'postponed'
-            and w.planned_at >= c.claimed_at
     );
 
 update live set

@@ -1,5 +1,5 @@
 -- The ledger's tables: what has happened. One statement creates each; every column has its comment.
--- Facts are appended. Only `live`, `moved_sends`, `segments`, `watermarks`, `entry_waits`, `leads`, `identities` and `suppressions.lifted_at` change.
+-- Facts are appended. Only `live`, `segments`, `watermarks`, `entry_waits`, `leads`, `identities` and `suppressions.lifted_at` change.
 -- No keys or indexes on large tables: uniqueness is kept by moving a state in the same transaction, and tested.
 -- Personal data stands in `identities` and in `rejected.raw`, nowhere else (rules.md R22).
 
@@ -182,15 +182,6 @@ create table pauses (
     reason varchar not null             -- operator's words, file, STOP, …
 );
 
-create table migrations (
-    enrollment_id bigint not null,      -- enrollments
-    migrated_at timestamptz not null,   -- when a person moved it to another version (R19)
-    from_version_id bigint not null,    -- sequence_versions
-    from_step_ix smallint not null,     -- the open step there
-    to_version_id bigint not null,      -- sequence_versions
-    to_step_ix smallint not null        -- the open step here
-);
-
 -- The narrow hot table: one row per running enrollment, all that planning reads. Ended ones leave it.
 create table live (
     enrollment_id bigint not null,
@@ -247,12 +238,6 @@ create table reclaims (
     local_on date not null,             -- calendar day of this claim in the zone of the send (R11)
     recipient_domain varchar,           -- as in sends, at this claim
     attempt smallint not null           -- first attempt of this claim
-);
-
--- After a migration a message may stand at another place of the version that its enrollment is on; see `placed_sends`.
-create table moved_sends (
-    send_id bigint not null,            -- sends
-    step_ix smallint not null           -- place of its step in that version; -1 = it is not there any more
 );
 
 create table send_outcomes (
@@ -344,26 +329,17 @@ create table jobs (
     rows_json json not null             -- row counts by name
 );
 
--- Sends and events with the place of their step in the version that the enrollment is on now: what conditions ask.
-create view placed_sends as
-select s.* replace (coalesce(m.step_ix, s.step_ix) as step_ix)
-from sends as s
-left join moved_sends as m on s.send_id = m.send_id;
-
-create view placed_events as
-select e.* replace (coalesce(m.step_ix, e.step_ix) as step_ix)
-from events as e
-left join moved_sends as m on e.send_id = m.send_id;
-
 -- Views that people may query ----------------------------------------------------------------------------------------
 
--- One row per send: the intent and its latest outcome.
+-- One row per send: the intent and its latest outcome; a second call that was not made leaves the first one handed over.
 create view send_status as
 with last_outcome as (
     select
         send_id,
-        max_by(status, (attempt, settled_at)) as status,
-        max_by(reason, (attempt, settled_at)) as reason,
+        max_by(status, (attempt, settled_at)) as latest,
+        latest in ('withdrawn', 'refused', 'retry') and bool_or(status = 'handed_over') as was_made,
+        if(was_made, 'handed_over', latest) as status,
+        if(was_made, null, max_by(reason, (attempt, settled_at))) as reason,
         max(settled_at) as settled_at,
         max(message_id) as message_id,
         max(attempt) as attempts
@@ -388,6 +364,16 @@ create macro contacts_since(since) as table (
         group by send_id
     ),
 
+    -- Where a second call was taken back, the claim of the first one stays.
+    kept as (
+        select t.send_id, coalesce(max(r.attempt), 1) as attempt
+        from taken_back as t
+        inner join send_outcomes as o on t.send_id = o.send_id and t.attempt > o.attempt
+        left join reclaims as r on t.send_id = r.send_id and o.attempt >= r.attempt
+        where o.status in ('handed_over', 'unknown') and o.settled_at >= since
+        group by t.send_id
+    ),
+
     claims as (
         select send_id, lead_id, version_id, channel, sender, claimed_at, local_on, recipient_domain, 1 as attempt
         from sends
@@ -401,7 +387,10 @@ create macro contacts_since(since) as table (
     select c.send_id, c.lead_id, c.version_id, c.sender, c.claimed_at, c.local_on, c.recipient_domain
     from claims as c
     left join taken_back as t on c.send_id = t.send_id
-    where (t.attempt is null or t.attempt < c.attempt) and c.channel not in ('task', 'linkedin', 'webhook')
+    left join kept as k on c.send_id = k.send_id
+    where
+        (t.attempt is null or t.attempt < c.attempt or c.attempt = k.attempt)
+        and c.channel not in ('task', 'linkedin', 'webhook')
 );
 
 -- One row per decision, with what became of it: planned = sent + postponed + skipped + held_out + refused + unknown + in_flight.

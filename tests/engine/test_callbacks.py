@@ -4,6 +4,8 @@ from datetime import timedelta
 
 import pytest
 
+from pipeline.engine import tick as tick_module
+
 CALL = "  - {id: c, channel: call, script: Hello%s}\n"
 MAIL = "  - {id: m, channel: email, subject: Hi, body: templates/hello.md, after: 3d}\n"
 OFFICE = 'calendar: {days: [mon, tue, wed, thu, fri], hours: "09:00-17:00"}\n'
@@ -170,3 +172,38 @@ def test_a_moment_that_cannot_be_is_put_aside(world, moment, words):
     world.event("callback_requested", send_id=1, callback_at=moment)
     world.tick()
     assert words in world.rows("select reason from rejected")[0][0]
+
+
+def test_a_step_before_in_the_same_tick_is_no_step_after(world):
+    first = "  - {id: a, channel: email, subject: Hi, body: templates/hello.md}\n"
+    call(world, first + CALL % "" + MAIL)
+    ask(world, 20, send_id=2)
+    world.tick()
+    world.tick(hours=20)
+    assert len(calls(world)) == 2
+
+
+def test_a_second_call_that_is_not_made_leaves_the_first_as_it_was(world):
+    """Taken back at the last moment: the first call was made, and counts for the limit of the day."""
+    call(world, CALL % "" + MAIL, head="limits: {lead_per_week: 2}\n")
+    ask(world, 20)
+    world.tick()
+    world.tick(hours=19)
+    world.now += timedelta(hours=1)
+    plain, taken = tick_module.Run._take_chunk, []
+
+    def overtaken(run, con, now):
+        if not taken and con.execute("from live where status = 'in_flight'").fetchall():
+            taken.append(now)
+            con.execute("update live set is_paused = true")
+        plain(run, con, now)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tick_module.Run, "_take_chunk", overtaken)
+        world.tick()
+    assert taken
+    assert world.rows("select status, reason, attempts from send_status") == [
+        ("handed_over", None, 2)
+    ]
+    assert world.rows("select count(*) from contacts_since('2026-01-01'::timestamptz)") == [(1,)]
+    assert [outcome for _, outcome, _ in told(world)] == ["sent", "postponed"]

@@ -41,7 +41,7 @@ JUDGED_AFTER = timedelta(seconds=10)
 # A send whose flow has gone on: it was handed over, or may have been (R9).
 CONTROLS = ("branch", "end", "wait", "wait_for")
 # Work for somebody is no contact: it needs no address and no cap counts it (R10).
-NO_CONTACTS = ("task",)
+NO_CONTACTS = ("task", "webhook")
 CONTACTED = ("handed_over", "unknown")
 
 
@@ -215,10 +215,16 @@ class Send:
     domain: str | None = None
     # The claim that counts, if one does (R10): the latest, unless it was taken back.
     counted: "Contact | None" = None
+    # A call that was made before this one was asked for counts beside it.
+    made: "Contact | None" = None
 
     @property
     def status(self) -> str:
-        return self.outcomes[-1][1] if self.outcomes else "claimed"
+        """The latest; a second call that was not made leaves the first one as it was."""
+        told = [row[1] for row in self.outcomes]
+        if told and told[-1] not in CONTACTED and "handed_over" in told:
+            return "handed_over"
+        return told[-1] if told else "claimed"
 
     @property
     def handed_over_at(self) -> datetime | None:
@@ -317,6 +323,12 @@ class Event:
     received_at: datetime
     is_by_phone: bool
     verdict: str = "human"
+
+    @property
+    def callback_at(self) -> datetime | None:
+        """The moment at which a lead wants to be called, if it names one."""
+        hours = self.what.callback_hours
+        return None if hours is None else self.occurred_at + timedelta(hours=hours)
 
 
 @dataclass
@@ -476,7 +488,7 @@ class Interpreter:
         ]
         for event in fresh:
             # R9: a later event of a message settles what was unknown.
-            if event.send and event.send.status == "unknown":
+            if event.send and event.send.outcomes[-1][1] == "unknown":
                 at, _, _, attempt, _ = event.send.outcomes[-1]
                 at += timedelta(microseconds=1)
                 event.send.outcomes.append(
@@ -485,6 +497,7 @@ class Interpreter:
             self.suppress(event)
         self.lift()
         self.react(fresh, now)
+        self.call_back(fresh, now)
 
     def add_person(self, lead: Lead, received: datetime) -> None:
         self.people[lead.name] = Person(
@@ -603,6 +616,41 @@ class Interpreter:
                 self.stop(journey, stop, now)
             elif pauses:
                 self.pause(journey, pauses)
+
+    def call_back(self, fresh: list[Event], now: datetime) -> None:
+        """A lead names a moment: its last call is due again then, once, if nothing after it was
+        decided; what follows waits for the second call."""
+        for journey in self.journeys:
+            if not journey.is_live or journey.end or journey.send:
+                continue
+            asked = [
+                (event.occurred_at, event.callback_at)
+                for event in fresh
+                if event.what.kind == "callback_requested"
+                and event.callback_at
+                and event.person is journey.person
+                and event.occurred_at >= journey.enrolled_at
+                and (event.send is None or event.send.journey is journey)
+            ]
+            order = list(dict(follow(journey.version.steps, None)))
+            decided = [
+                order.index(row[3])
+                for row in self.why
+                if row[1:3] == key(journey) and row[4] != "postponed"
+            ]
+            calls = [s for s in self.sends if s.journey is journey and s.step.kind == "call"]
+            last = max(calls, key=lambda s: order.index(s.step.name), default=None)
+            if not asked or last is None or max(decided) > order.index(last.step.name):
+                continue
+            made = {row[3] for row in last.outcomes if row[1] in CONTACTED}
+            if len(made) != 1:
+                continue
+            occurred_at, callback_at = min(asked)
+            journey.step, journey.send, journey.status = last.step, last, "waiting"
+            journey.due_at = journey.slot_at = max(callback_at, occurred_at)
+            journey.anchor_at, journey.zone, journey.arm = now, last.zone, None
+            journey.attempts = max(row[3] for row in last.outcomes)
+            last.made, last.counted = last.counted, None
 
     def pause(self, journey: Journey, reasons: list[tuple[str, Event]]) -> None:
         """R6: until a person resumes, or, where every reason says for how long, until the last is over."""
@@ -1045,7 +1093,8 @@ class Interpreter:
         return retries + asking
 
     def contacts(self) -> list[tuple[Send, Contact]]:
-        return [(send, send.counted) for send in self.sends if send.counted]
+        found = [(send, c) for send in self.sends for c in (send.made, send.counted)]
+        return [(send, contact) for send, contact in found if contact]
 
     def lead_limit(
         self, journey: Journey, step: Step, ahead: list[Survivor], now: datetime
@@ -1332,7 +1381,7 @@ class Interpreter:
         }
 
 
-SENDERS = {"email": "sales", "sms": "text", "call": "caller", "task": "desk"}
+SENDERS = {"email": "sales", "sms": "text", "call": "caller", "task": "desk", "webhook": "hook"}
 
 
 def is_waited_for(event: Event, journey: Journey, step: Step, now: datetime) -> bool:

@@ -112,6 +112,9 @@ def count_rows(seen: Counter[str], world: World, rows: Rows) -> None:
     for row in rows["pauses"]:
         seen["paused"] += 1
         seen["resumed"] += row[3] is not None
+    why = Counter((row[1], row[2], row[3]) for row in rows["why"] if row[4] == "claimed")
+    calls = {(row[0], row[1], row[2]) for row in rows["sends"] if row[4] == "call"}
+    seen["called again"] += sum(why[call] > 1 for call in calls)
     for row in rows["sends"]:
         seen[f"sent by {row[9]}"] += 1
     for row in rows["halts"]:

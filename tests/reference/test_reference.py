@@ -1,14 +1,26 @@
 """The engine and the second interpreter live through the same worlds and tell the same story."""
 
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
 
 from tests.reference.drawing import universes
 from tests.reference.telling import explain, find_differences
-from tests.reference.worlds import Universe
+from tests.reference.worlds import (
+    Beat,
+    Calendar,
+    Delay,
+    Happening,
+    Lead,
+    Sequence,
+    Step,
+    Universe,
+    World,
+)
 
 
 def lived(examples: int) -> settings:
@@ -49,6 +61,59 @@ def test_engine_and_interpreter_agree_on_two_hundred_worlds(playground: Path) ->
             break
     assert seen["worlds"] >= 200
     assert not unseen(seen), "the worlds have become too tame"
+
+
+@st.composite
+def calling(draw: st.DrawFn) -> Universe:
+    """Leads that are called, ask to be called again, and are overtaken by what they do else."""
+    hour, day = Delay(1, "h"), Delay(1, "d")
+    steps = (
+        Step("a", draw(st.sampled_from(["webhook", "email"]))),
+        Step("b", "call", draw(st.sampled_from([None, hour])), attempts=2),
+        Step("c", draw(st.sampled_from(["call", "webhook", "wait"])), day),
+        Step("d", "email", hour),
+    )
+    calendar = Calendar(hours=(draw(st.sampled_from(["00:00-24:00", "09:00-17:00"])),))
+    limits = {
+        "per_lead": draw(st.sampled_from([60, 4])),
+        "contact_gap": draw(st.sampled_from([None, 300])),
+    }
+    sequence = Sequence("w0-a", steps, ("W0",), calendar=calendar, **limits)
+    leads = tuple(Lead(f"w0-l{n}", "W0", phone=f"+1555010{n:04d}") for n in range(6))
+    kinds = [*["callback_requested"] * 5, "replied", "unsubscribed", "call_answered"]
+    told = [Happening(0, "arrives", lead.name) for lead in leads]
+    for lead in leads:
+        for beat in sorted(draw(st.lists(st.integers(1, 9), min_size=2, max_size=4))):
+            told.append(
+                Happening(
+                    beat,
+                    draw(st.sampled_from(kinds)),
+                    lead.name,
+                    nth=draw(st.sampled_from([None, 0, 1])),
+                    callback_hours=draw(st.sampled_from([3, 30, -1, None])),
+                    again=draw(st.booleans()),
+                )
+            )
+    said = st.sampled_from([*["accepted"] * 5, "busy", "refused", "nothing"])
+    answers = tuple(draw(st.lists(said, min_size=5, max_size=9)))
+    minutes = draw(st.lists(st.sampled_from([60, 300, 1500]), min_size=10, max_size=10))
+    beats = tuple(Beat(m, waits_for_due=draw(st.booleans()), leaves=False) for m in minutes)
+    world = World("w0", (sequence,), leads, tuple(told), answers)
+    return Universe(datetime(2026, 1, 5, 15, tzinfo=UTC), beats, (world,))
+
+
+@pytest.mark.timeout(600)
+def test_they_agree_on_who_is_called_again_and_when(playground: Path) -> None:
+    seen: Counter[str] = Counter()
+
+    @lived(12)
+    @given(calling())
+    def agree(universe: Universe) -> None:
+        live_through(playground, universe, seen)
+
+    agree()
+    assert seen["called again"] >= 5
+    assert seen["sent by hook"]
 
 
 @pytest.mark.prove

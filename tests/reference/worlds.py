@@ -74,7 +74,7 @@ class Way:
 @dataclass(frozen=True)
 class Step:
     name: str
-    kind: str  # email | sms | call | task | best | wait | wait_for | branch | end
+    kind: str  # email | sms | call | task | webhook | best | wait | wait_for | branch | end
     after: Delay | None = None  # of a wait how long, of a wait_for the time-out
     when: Condition | None = None
     attempts: int = 3
@@ -157,6 +157,7 @@ class Happening:
     agent: str | None = None
     source: str = "webhook:webhook"
     again: bool = False  # told twice
+    callback_hours: float | None = None  # of a request to be called: so long after it
     sequence: str = ""  # of a resume; "" = whatever is paused
     fields: tuple[tuple[str, str], ...] = ()  # of a change
 
@@ -274,6 +275,7 @@ TEXTS: dict[str, dict[str, str]] = {
     "sms": {"text": "Hello"},
     "call": {"script": "Hello"},
     "task": {"title": "Hello"},
+    "webhook": {},
     "best": {**MAIL, "text": "Hello"},
 }
 
@@ -305,6 +307,11 @@ def write_workspace(folder: Path, worlds: tuple[World, ...]) -> None:
             },
             "caller": {"channel": "call", "address": "ann@example.com"},
             "desk": {"channel": "task", "address": "ann@example.com"},
+            "hook": {"channel": "webhook", "transport": "hooks"},
+        },
+        "transports": {
+            "maildir": {"kind": "maildir"},
+            "hooks": {"kind": "http", "url": "https://hooks.example.com/in"},
         },
         "quiet_hours": {channel: list(hours) for channel, hours in QUIET.items()},
         "goals": {"sale": "webhook:webhook", "demo": "webhook:webhook"},
@@ -537,6 +544,8 @@ def event_record(
     }
     if what.kind in ("converted", "conversion_reversed"):
         record["name"] = what.goal
+    if what.callback_hours is not None:
+        record["callback_at"] = instant_text(occurred + timedelta(hours=what.callback_hours))
     if what.url:
         record["url"] = what.url
     if what.agent is not None:
