@@ -59,6 +59,38 @@ def test_preview_prints_the_message_and_names_a_page(drip, started):
     assert Path(told.out.split("Page: ")[1].strip()).is_file()
 
 
+TESTED = """
+status: active
+owner: a@example.com
+enroll: {when: "true"}
+calendar: {days: [mon, tue, wed, thu, fri, sat, sun], hours: "00:00-24:00"}
+steps:
+  - id: a
+    channel: email
+    subject: One
+    body: templates/welcome.md
+    experiment:
+      id: subject_1
+      control: x
+      metric: replied
+      variants: [{id: x}, {id: y, subject: Two}]
+"""
+
+
+def test_check_refuses_a_test_that_became_another_once_somebody_was_drawn(drip, started):
+    file = started / "sequences" / "tested.yml"
+    file.write_text(TESTED)
+    assert drip("tick").code == 0
+    assert drip("check").code == 0
+    file.write_text(TESTED.replace("Two", "Three"))
+    told = drip("check", "--json")
+    assert told.code == 1
+    [problem] = told.json()
+    assert (problem["file"], problem["field"]) == ("tested.yml", "steps[0].experiment.id")
+    assert "'subject_1' has 1 units" in problem["message"]
+    assert "the subject of arm y" in problem["message"]
+
+
 def test_check_says_what_is_in_force(drip, started, monkeypatch):
     monkeypatch.setattr(terminal.out, "width", 160)
     told = drip("check")
