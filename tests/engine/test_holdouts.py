@@ -2,14 +2,20 @@
 
 import itertools
 import shutil
+from dataclasses import replace
 
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from pipeline.engine.tick import tick
-from pipeline.ledger.store import open_ledger
+from pipeline.engine.enroll import enroll
+from pipeline.engine.plan import plan
+from pipeline.engine.programme import load_programme
+from pipeline.engine.tick import load_files, tick
+from pipeline.ledger.store import create_ledger, open_ledger
 from pipeline.settings import Settings
-from tests.engine.conftest import WORKSPACE
+from tests.engine.conftest import WORKSPACE, World
 
 MAIL = "  - {id: %s, channel: email, subject: Hi, body: templates/hello.md%s}\n"
 
@@ -172,3 +178,53 @@ def test_the_held_out_group_of_a_test_is_whom_either_level_holds_out(world):
     assert dict(world.rows("select distinct arm, probability from assignments")) == pytest.approx(
         shares
     )
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory):
+    """A ledger with sixty leads whom nobody has enrolled, and the files of one sequence."""
+    room = tmp_path_factory.mktemp("crowd")
+    create_ledger(room / "home")
+    world = World(room / "home", room / "sequences")
+    world.leads(60)
+    world.tick()
+    world.sequence("one", step("a"))
+    with open_ledger(world.home) as con:
+        yield con, load_files(world.folder), world.now
+
+
+def find_ghosts(crowd, salt, shares):
+    """Enroll and plan, look who is held out by these shares of the levels, and take it all back."""
+    con, (workspace, [sequence]), now = crowd
+    of_workspace, of_sequence, of_step = shares
+    steps = tuple(replace(one, holdout=of_step) for one in sequence.steps)
+    con.execute("begin")
+    try:
+        programme = load_programme(
+            con,
+            workspace.model_copy(update={"holdout": of_workspace}),
+            [replace(sequence, holdout=of_sequence, steps=steps)],
+            now,
+        )
+        enroll(con, programme, salt, now)
+        plan(con, programme, salt, now)
+        found = con.execute(
+            "select lead_id, outcome from why inner join enrollments using (enrollment_id)"
+        )
+        told = found.fetchall()
+    finally:
+        con.execute("rollback")
+    return {lead for lead, outcome in told if outcome == "held_out"}, len(told)
+
+
+@settings(max_examples=8, deadline=None, phases=[Phase.generate])
+@given(
+    salt=st.text("0123456789abcdef", min_size=8, max_size=8),
+    shares=st.tuples(*[st.tuples(st.floats(0, 0.6), st.floats(0, 1))] * 3),
+)
+def test_whoever_is_held_out_stays_held_out_whichever_share_is_raised(crowd, salt, shares):
+    low, high = (tuple(pick(pair) for pair in shares) for pick in (min, max))
+    fewer, count = find_ghosts(crowd, salt, low)
+    more, count_again = find_ghosts(crowd, salt, high)
+    assert (count, count_again) == (60, 60), "every lead is decided upon once"
+    assert fewer <= more
