@@ -5,6 +5,7 @@ create or replace temp table calling_back as
 with asked as (
     select
         v.enrollment_id,
+        v.version_id,
         -- The first request holds; nobody can ask for a moment before it.
         min_by(greatest(e.callback_at, e.occurred_at), (e.occurred_at, e.callback_at)) as due_at
     from new_events as e
@@ -17,7 +18,7 @@ with asked as (
         and e.occurred_at >= v.enrolled_at
         and not v.is_ended
         and v.send_id is null
-    group by v.enrollment_id
+    group by v.enrollment_id, v.version_id
 ),
 
 calls as (
@@ -30,7 +31,8 @@ calls as (
         max(o.attempt) as attempts,
         count(distinct o.attempt) filter (where o.status in ('handed_over', 'unknown')) as count_calls
     from sends as d
-    inner join asked as a on d.enrollment_id = a.enrollment_id
+    -- A call of a version that the enrollment has left since is over.
+    inner join asked as a on d.enrollment_id = a.enrollment_id and d.version_id = a.version_id
     inner join step as s on d.version_id = s.version_id and d.step_ix = s.step_ix
     inner join send_outcomes as o on d.send_id = o.send_id
     where s.kind = 'call' and d.channel = 'call'
