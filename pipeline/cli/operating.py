@@ -112,6 +112,61 @@ def archive(
     say(f"{escape(str(path))} is archived: {what}.")
 
 
+@app.command()
+def migrate(
+    sequence: Annotated[str, typer.Argument(help="The sequence.")],
+    to: Annotated[
+        str, typer.Option(help="The beginning of a version, or `file` for the one in the file.")
+    ] = "file",
+    renamed: Annotated[
+        list[str] | None, typer.Option("--map", metavar="OLD=NEW", help="A step that is renamed.")
+    ] = None,
+    ends_others: Annotated[
+        bool, typer.Option("--exit", help="End those whose open step is gone.")
+    ] = False,
+    is_applied: Annotated[
+        bool, typer.Option("--apply", help="Move them; without it nothing is written.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Move those in a sequence to another of its versions; first only say who would move."""
+    from pipeline.engine.migrating import migrate as run_migrate
+
+    report = run_migrate(
+        current_settings(),
+        sequence,
+        utc_now(),
+        to=to,
+        renamed=_pairs(renamed or []),
+        ends_others=ends_others,
+        is_applied=is_applied,
+    )
+    if as_json:
+        print_json(report.as_dict() | {"count": report.count})
+        return
+    if report.first:
+        columns = list(report.first[0])
+        rows = [list(row.values()) for row in report.first]
+        table(f"Due today: {report.contacted_today} (UTC)", columns, rows)
+    if report.moved:
+        columns = list(report.moved[0])
+        table("Moved", columns, [list(row.values()) for row in report.moved])
+    if report.busy:
+        say(f"{report.busy} are in the middle of a message and stay: run this again later.")
+    did = "moved" if is_applied else "would move"
+    ended = sum(report.ended.values())
+    say(f"{report.count} {did} to version {report.version[:12]}, {ended} end.")
+    if not is_applied:
+        say("Nothing was changed. [bold]--apply[/] does it.")
+
+
+def _pairs(words: list[str]) -> dict[str, str]:
+    pairs = [word.split("=") for word in words]
+    if any(len(pair) != 2 or not all(pair) for pair in pairs):  # noqa: PLR2004
+        raise DripError("Write `--map OLD=NEW` with two ids of steps, once for each.")
+    return {pair[0]: pair[1] for pair in pairs}
+
+
 def _target(scope: str, name: str | None) -> "Target":
     from pipeline.engine.pauses import SCOPES, Target
 

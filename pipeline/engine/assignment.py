@@ -24,7 +24,7 @@ select exists (
 """
 _NOBODY = (
     "create or replace temp table assigned "
-    "(enrollment_id bigint, arm varchar, reason varchar, probability double)"
+    "(enrollment_id bigint, experiment_id varchar, arm varchar, reason varchar, probability double)"
 )
 
 

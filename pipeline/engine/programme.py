@@ -96,6 +96,8 @@ def load_programme(
     sequences: Sequence[CompiledSequence],
     now: datetime,
     home: Path | None = None,
+    *,
+    also: int | None = None,
 ) -> Programme:
     """Register new versions and experiments, and the relations that planning joins with.
 
@@ -108,6 +110,7 @@ def load_programme(
         sequences: as the files say now.
         now: when new ones count as registered.
         home: where weights are published for tests that follow their results; None = nowhere.
+        also: a version that has to be there although nobody is on it.
     """
     register_sequences(con, sequences, now)
     known = {
@@ -116,7 +119,7 @@ def load_programme(
     runnable = [s for s in sequences if s.status != "draft" or s.sequence_id in known]
     tests = register_experiments(con, workspace, runnable, now)
     version_ids = {s.sequence_id: _register_version(con, s, tests, now) for s in runnable}
-    steps = _load_steps(con, version_ids, runnable)
+    steps = _load_steps(con, version_ids, runnable, also)
     programme = Programme(workspace, tuple(runnable), version_ids, steps, *read_halted(con))
     _create_relations(con, programme, tests, home)
     return programme
@@ -180,11 +183,13 @@ def _load_steps(
     con: duckdb.DuckDBPyConnection,
     version_ids: dict[str, int],
     sequences: Sequence[CompiledSequence],
+    also: int | None,
 ) -> dict[int, tuple[CompiledStep, ...]]:
     steps = {version_ids[s.sequence_id]: s.steps for s in sequences}
     rows = con.execute(
         "select version_id, sequence_id, definition from sequence_versions "
-        "where version_id in (select distinct version_id from live)"
+        "where version_id in (select distinct version_id from live) or version_id = ?",
+        [also],
     ).fetchall()
     for version_id, sequence_id, definition in rows:
         if version_id not in steps:

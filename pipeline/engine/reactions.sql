@@ -147,13 +147,17 @@ update live set
 from (
     select
         g.enrollment_id,
-        bit_or(1::bigint << g.step_ix) as opened_mask,
-        coalesce(bit_or(1::bigint << g.step_ix) filter (where g.kind = 'clicked'), 0) as clicked_mask,
+        bit_or(1::bigint << h.step_ix) as opened_mask,
+        coalesce(bit_or(1::bigint << h.step_ix) filter (where g.kind = 'clicked'), 0) as clicked_mask,
     from judged as g
-    semi join (
-        select e.event_id
-        from events as e
-        where e.verdict = 'human' and e.received_at >= (select min(received_at) from judged)
+    inner join (
+        select distinct e.event_id, e.step_ix
+        from placed_events as e
+        where
+            e.verdict = 'human'
+            and e.received_at >= (select min(received_at) from judged)
+            -- The step of the message may be gone since a migration.
+            and e.step_ix >= 0
     ) as h on g.event_id = h.event_id
     group by g.enrollment_id
 ) as j

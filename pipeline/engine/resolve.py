@@ -37,6 +37,7 @@ where
     d.send_id = $send_id
     and not v.is_ended
     and v.send_id is null
+    and v.version_id = d.version_id
     and not exists (
         from why_outcomes as w
         where
@@ -85,8 +86,9 @@ def resolve(settings: Settings, send_id: int, now: datetime, *, is_sent: bool) -
     """
     with open_ledger(settings.home) as con, transaction(con):
         rows = con.execute(
-            "select status, settled_at, attempts, enrollment_id, step_ix "
-            "from send_status where send_id = ?",
+            "select d.status, d.settled_at, d.attempts, d.enrollment_id, p.step_ix "
+            "from send_status as d inner join placed_sends as p on d.send_id = p.send_id "
+            "where d.send_id = ?",
             [send_id],
         ).fetchall()
         if not rows:
@@ -121,7 +123,9 @@ def resolve(settings: Settings, send_id: int, now: datetime, *, is_sent: bool) -
 def _take_back(con: duckdb.DuckDBPyConnection, enrollment_id: int, step_ix: int) -> None:
     """What did not go out was no contact: its bit and its count go."""
     con.execute(
-        "update live set sent_mask = sent_mask & ~(1::bigint << $step_ix), "
+        "update live set "
+        # A migration may have left the step behind.
+        "sent_mask = if($step_ix < 0, sent_mask, sent_mask & ~(1::bigint << abs($step_ix))), "
         "count_sends = greatest(count_sends - 1, 0) where enrollment_id = $enrollment_id",
         {"enrollment_id": enrollment_id, "step_ix": step_ix},
     )

@@ -186,6 +186,21 @@ told as (
     union all by name
 
     select
+        g.migrated_at as moment,
+        7 as rank,
+        'enrollment' as topic,
+        'migrated' as what,
+        m.sequence_id || '/' || f.step_id || if(f.step_id = t.step_id, '', ' as ' || t.step_id) as detail,
+        'to version ' || v.version[:12] as reason
+    from migrations as g
+    inner join mine as m on g.enrollment_id = m.enrollment_id
+    inner join steps as f on g.from_version_id = f.version_id and g.from_step_ix = f.step_ix
+    inner join steps as t on g.to_version_id = t.version_id and g.to_step_ix = t.step_ix
+    inner join sequence_versions as v on g.to_version_id = v.version_id
+
+    union all by name
+
+    select
         x.ended_at as moment,
         8 as rank,
         'enrollment' as topic,

@@ -25,7 +25,7 @@ select
     w.enrollment_id,
     min(e.occurred_at) as occurred_at
 from waiting as w
-inner join events as e on w.lead_id = e.lead_id
+inner join placed_events as e on w.lead_id = e.lead_id
 where
     (e.kind = w.event or (w.event = 'opened' and e.kind = 'clicked'))
     and (w.name is null or e.name = w.name)

@@ -1,5 +1,5 @@
 -- The ledger's tables: what has happened. One statement creates each; every column has its comment.
--- Facts are appended. Only `live`, `segments`, `watermarks`, `entry_waits`, `leads`, `identities` and `suppressions.lifted_at` change.
+-- Facts are appended. Only `live`, `moved_sends`, `segments`, `watermarks`, `entry_waits`, `leads`, `identities` and `suppressions.lifted_at` change.
 -- No keys or indexes on large tables: uniqueness is kept by moving a state in the same transaction, and tested.
 -- Personal data stands in `identities` and in `rejected.raw`, nowhere else (rules.md R22).
 
@@ -182,6 +182,15 @@ create table pauses (
     reason varchar not null             -- operator's words, file, STOP, …
 );
 
+create table migrations (
+    enrollment_id bigint not null,      -- enrollments
+    migrated_at timestamptz not null,   -- when a person moved it to another version (R19)
+    from_version_id bigint not null,    -- sequence_versions
+    from_step_ix smallint not null,     -- the open step there
+    to_version_id bigint not null,      -- sequence_versions
+    to_step_ix smallint not null        -- the open step here
+);
+
 -- The narrow hot table: one row per running enrollment, all that planning reads. Ended ones leave it.
 create table live (
     enrollment_id bigint not null,
@@ -238,6 +247,12 @@ create table reclaims (
     local_on date not null,             -- calendar day of this claim in the zone of the send (R11)
     recipient_domain varchar,           -- as in sends, at this claim
     attempt smallint not null           -- first attempt of this claim
+);
+
+-- After a migration a message may stand at another place of the version that its enrollment is on; see `placed_sends`.
+create table moved_sends (
+    send_id bigint not null,            -- sends
+    step_ix smallint not null           -- place of its step in that version; -1 = it is not there any more
 );
 
 create table send_outcomes (
@@ -328,6 +343,17 @@ create table jobs (
     seconds double not null,            -- how long it took
     rows_json json not null             -- row counts by name
 );
+
+-- Sends and events with the place of their step in the version that the enrollment is on now: what conditions ask.
+create view placed_sends as
+select s.* replace (coalesce(m.step_ix, s.step_ix) as step_ix)
+from sends as s
+left join moved_sends as m on s.send_id = m.send_id;
+
+create view placed_events as
+select e.* replace (coalesce(m.step_ix, e.step_ix) as step_ix)
+from events as e
+left join moved_sends as m on e.send_id = m.send_id;
 
 -- Views that people may query ----------------------------------------------------------------------------------------
 

@@ -502,7 +502,7 @@ def _happened(ix: int, kind: str, *more: exp.Expr) -> exp.Expr:
         exp.EQ(this=exp.column("step_ix", "e"), expression=exp.Literal.number(ix)),
         *more,
     )
-    events = exp.alias_(exp.to_table("events"), "e", table=True)
+    events = exp.alias_(exp.to_table("placed_events"), "e", table=True)
     return exp.Exists(this=exp.select("1").from_(events).where(*conditions))
 
 
@@ -521,7 +521,7 @@ def _handed_over_at(ix: int) -> exp.Expr:
     )
     return exp.Subquery(
         this=exp.select(exp.Max(this=exp.column("settled_at", "o")))
-        .from_(exp.alias_(exp.to_table("sends"), "s", table=True))
+        .from_(exp.alias_(exp.to_table("placed_sends"), "s", table=True))
         .join(exp.alias_(exp.to_table("send_outcomes"), "o", table=True), on=is_same)
         .where(*conditions)
     )

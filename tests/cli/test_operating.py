@@ -76,3 +76,17 @@ def test_resolve_lists_and_refuses_what_is_known(drip, started):
     told = drip("resolve", "1", "--sent")
     assert (told.code, "handed_over, not unknown" in told.err) == (1, True)
     assert "--sent` or `--not-sent`" in drip("resolve", "1").err
+
+
+def test_a_migration_is_counted_first_and_done_with_apply(drip, started):
+    told = drip("migrate", "welcome")
+    assert told.code == 0
+    assert "0 would move to version" in told.out
+    assert "--apply" in told.out
+    path = started / "sequences" / "welcome.yml"
+    path.write_text(path.read_text().replace("subject: ", "subject: So, ", 1))
+    assert drip("migrate", "welcome", "--json").json()["count"] == 1
+    told = drip("migrate", "welcome", "--apply", "--json").json()
+    assert (told["count"], told["is_applied"], told["ended"]) == (1, True, {})
+    assert "0 moved to version" in drip("migrate", "welcome", "--apply").out
+    assert "--map OLD=NEW" in drip("migrate", "welcome", "--map", "a").err

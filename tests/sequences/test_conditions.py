@@ -263,11 +263,11 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'")
         connection.execute(
-            "create table events (enrollment_id bigint, kind varchar, verdict varchar, "
+            "create table placed_events (enrollment_id bigint, kind varchar, verdict varchar, "
             "step_ix smallint, url varchar, received_at timestamptz)"
         )
         connection.execute(
-            "create table sends as select 7::bigint as send_id, 1::bigint as enrollment_id, "
+            "create table placed_sends as select 7::bigint as send_id, 1::bigint as enrollment_id, "
             "0::smallint as step_ix"
         )
         connection.execute(
@@ -278,10 +278,10 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def evaluate(con: duckdb.DuckDBPyConnection, sql: str, state: State) -> object:
-    con.execute("delete from events")
+    con.execute("delete from placed_events")
     for step_ix, url, verdict in state.urls:
         con.execute(
-            "insert into events values (1, 'clicked', ?, ?, ?, ?)",
+            "insert into placed_events values (1, 'clicked', ?, ?, ?, ?)",
             [verdict, step_ix, url, ENROLLED + timedelta(seconds=state.seconds - 10)],
         )
     row = con.execute(
