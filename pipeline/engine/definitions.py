@@ -228,7 +228,8 @@ def has_held_out_arm(steps: Sequence[CompiledStep], step: CompiledStep) -> bool:
 def whole_holdout(workspace: Workspace, sequence: CompiledSequence | None) -> float:
     """Return the share that is never contacted, by the workspace or by the sequence."""
     of_sequence = sequence.holdout if sequence else 0.0
-    return 1 - (1 - workspace.holdout) * (1 - of_sequence)
+    # Written so that one of them alone is exact.
+    return workspace.holdout + of_sequence - workspace.holdout * of_sequence
 
 
 def first_contact_ix(steps: Sequence[CompiledStep]) -> int:

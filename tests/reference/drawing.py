@@ -157,7 +157,7 @@ class StepMaker:
             step = self.step(before, depth, is_first=is_first)
             found.append(step)
             before += names_of(step)
-            if step.kind == "end" and step.when is None:
+            if ends_every_path(step):
                 break
             if self.number > 8:
                 break
@@ -254,6 +254,13 @@ class StepMaker:
         if varies == "presence":
             return {"is_present": place > 0}
         return {"sender": "second"} if kind == "email" else {}
+
+
+def ends_every_path(step: Step) -> bool:
+    """Whether a file may have nothing behind a step: an end, or a branch whose every way has one."""
+    if step.kind != "branch" or step.when is not None:
+        return step.kind == "end" and step.when is None
+    return step.ways[-1].when is None and all(any(map(ends_every_path, w.steps)) for w in step.ways)
 
 
 def names_of(step: Step) -> list[str]:
