@@ -3,6 +3,7 @@
 Belongs here: arguments and printing. Does not: what a pause or an end means (`engine`).
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +15,8 @@ from pipeline.settings import DripError, utc_now
 
 if TYPE_CHECKING:
     from pipeline.engine.pauses import PauseReport, Target
+
+By = Annotated[str | None, typer.Option(help="Who asks, for whoever reads it later.")]
 
 ScopeName = Annotated[
     str, typer.Argument(metavar="SCOPE", help="enrollment, sequence, campaign or everything.")
@@ -184,3 +187,55 @@ def _show(report: "PauseReport", what: str, as_json: bool) -> None:
     say(f"{escape(report.target)} {what}: {report.count} running enrollments{due}")
     for other in report.still_paused_by:
         say(f"[yellow]still paused[/]: {escape(other)}")
+
+
+@app.command()
+def enroll(
+    sequence: str,
+    lead: Annotated[str | None, typer.Option(help="Address, +phone or external id.")] = None,
+    file: Annotated[Path | None, typer.Option(help="CSV: email, phone or external_id.")] = None,
+    starts_at: Annotated[str | None, typer.Option(help="When to start (ISO 8601).")] = None,
+    context: Annotated[str | None, typer.Option(help="JSON object for the texts.")] = None,
+    by: By = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask to enroll one lead, or all of a list; the next tick decides."""
+    from pipeline.inbound.requests import request_enrollment, request_list
+
+    if (lead is None) == (file is None) or (file and (starts_at or context)):
+        raise DripError(
+            "Say whom: --lead with one lead, and --starts-at and --context if you like, or --file "
+            "with a CSV, where both are columns."
+        )
+    settings, now, count = current_settings(), utc_now(), 1
+    if file:
+        count = request_list(settings, sequence, file, now, by=by)
+    else:
+        request_enrollment(
+            settings, sequence, lead or "", now, starts_at=starts_at, context=context, by=by
+        )
+    if as_json:
+        print_json({"sequence": sequence, "requests": count})
+        return
+    say(f"{count} asked for. The next tick decides; [bold]drip why LEAD[/] tells what it said.")
+
+
+@app.command()
+def suppress(
+    lead: str,
+    do_not_contact: Annotated[
+        bool, typer.Option("--do-not-contact", help="By no channel, for ever.")
+    ] = False,
+    by: By = None,
+    as_json: AsJson = False,
+) -> None:
+    """Never contact a lead again: whatever runs for it ends, and this cannot be taken back."""
+    from pipeline.inbound.requests import request_block
+
+    if not do_not_contact:
+        raise DripError("This is for ever: say so with --do-not-contact.")
+    request_block(current_settings().home, lead, utc_now(), by=by)
+    if as_json:
+        print_json({"lead": lead, "request": "do_not_contact"})
+        return
+    say(f"{escape(lead)} will not be contacted any more, from the next tick on.")

@@ -8,10 +8,17 @@ with delays as (
         coalesce(r.delay_unit, t.delay_unit) as unit,
         coalesce(r.delay_amount, t.delay_amount) as amount,
         case coalesce(r.delay_since, t.delay_since)
-            when 'enrollment' then t.enrolled_at
+            when 'enrollment' then coalesce(f.starts_at, t.enrolled_at)
             else t.settled_at
         end as delay_anchor
     from stepping as t
+    left join (
+        select
+            enrollment_id,
+            starts_at
+        from enrollments
+        where starts_at is not null
+    ) as f on t.enrollment_id = f.enrollment_id
     left join assigned as a on t.enrollment_id = a.enrollment_id
     left join arm_range as r
         on t.version_id = r.version_id and t.next_ix = r.step_ix and a.arm = r.arm and t.varies = 'delay'

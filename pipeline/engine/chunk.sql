@@ -68,8 +68,10 @@ select
     i.first_name,
     i.last_name,
     l.attributes,
+    x.context,
     row_number() over (order by c.count_sends > 1 desc, c.due_at, c.enrollment_id) as place
 from checked as c
 left join identities as i on c.lead_id = i.lead_id
 left join leads as l on c.lead_id = l.lead_id
+left join enrollment_contexts as x on c.enrollment_id = x.enrollment_id
 where c.withdrawn_by is null;

@@ -172,7 +172,7 @@ def compose_order(
     Raises:
         DripError: this message cannot be sent to this recipient.
     """
-    context = lead_context(recipient, recipient["attributes"])
+    context = lead_context(recipient, recipient["attributes"], recipient["context"])
     if channel in NOTE_CHANNELS:
         return compose_note(
             send_id,
@@ -206,16 +206,23 @@ def compose_order(
     )
 
 
-def read_recipient(con: duckdb.DuckDBPyConnection, lead_id: int) -> dict[str, Any]:
-    """Return a lead's address, names and attributes."""
+def read_recipient(
+    con: duckdb.DuckDBPyConnection, lead_id: int, sequence_id: str
+) -> dict[str, Any]:
+    """Return a lead's address, names, attributes, and its last context in a sequence."""
     row = con.sql(
         """
-        select i.email, i.phone, i.first_name, i.last_name, l.attributes
+        select i.email, i.phone, i.first_name, i.last_name, l.attributes, (
+                select max_by(x.context, x.enrollment_id)
+                from enrollment_contexts as x
+                inner join enrollments as e on x.enrollment_id = e.enrollment_id
+                where e.lead_id = $lead_id and e.sequence_id = $sequence_id
+            ) as context
         from identities as i
         inner join leads as l on i.lead_id = l.lead_id
         where i.lead_id = $lead_id
         """,
-        params={"lead_id": lead_id},
+        params={"lead_id": lead_id, "sequence_id": sequence_id},
     ).pl()
     return _recipient(row.to_dicts()[0])
 
@@ -227,6 +234,7 @@ def _recipient(row: Mapping[str, Any]) -> dict[str, Any]:
         "first_name": row["first_name"],
         "last_name": row["last_name"],
         "attributes": json.loads(row["attributes"] or "{}"),
+        "context": json.loads(row["context"] or "{}"),
     }
 
 

@@ -1,11 +1,13 @@
-"""Enrolling leads into running sequences (R12, R18).
+"""Enrolling leads into running sequences: by rule, by event, on request (R12, R18).
 
-Belongs here: who enters, holdouts included, and who waits for another sequence of the campaign.
-Does not: when the first step is due (`advance`), what a rule may say (`sequences.conditions`).
+Belongs here: who enters, holdouts included, who waits for another sequence of the campaign, what
+becomes of a request. Does not: when the first step is due (`advance`), what a rule may say
+(`sequences.conditions`).
 """
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -16,19 +18,27 @@ from pipeline.engine.programme import Programme
 from pipeline.ledger.statements import fetch_value, run_file
 from pipeline.sequences.compiled import CompiledSequence
 
-_SQL = Path(__file__).with_name("enroll.sql")
-_RULE_SQL = Path(__file__).with_name("enroll_rule.sql")
-_WRITE_SQL = Path(__file__).with_name("enroll_write.sql")
+_HERE = Path(__file__).parent
 _WANTING = """
 create or replace temp table wanting (
-    sequence_id varchar, lead_id bigint, created_at timestamptz, enrolled_by varchar
+    sequence_id varchar, lead_id bigint, created_at timestamptz, enrolled_by varchar,
+    command_id bigint, requested_at timestamptz, starts_at timestamptz
 )
 """
 _ENTERING = """
 create or replace temp table entering (
     lead_id bigint, created_at timestamptz, sequence_id varchar, place integer, version_id bigint,
-    is_holdout boolean, held_out_by varchar, enrolled_by varchar
+    entry_no smallint, is_holdout boolean, held_out_by varchar, enrolled_by varchar,
+    command_id bigint, starts_at timestamptz
 )
+"""
+_ASKING = "create or replace temp table asking (sequence_id varchar, lead_id bigint)"
+_CONVERTED = """
+create or replace temp table converted as
+select distinct e.lead_id
+from events as e
+semi join wanting as w on e.lead_id = w.lead_id
+where $is_asked and e.kind = 'converted' and ($goal::varchar is null or e.name = $goal)
 """
 _EVERYBODY = 2**62
 _WAITS = "waits"
@@ -36,8 +46,26 @@ _WAITS = "waits"
 Marks = Mapping[str, tuple[str, int]]
 
 
+@dataclass(frozen=True)
+class _Look:
+    """What this tick has to look at.
+
+    Attributes:
+        newest: Highest change number of a lead.
+        marks: Name → (fingerprint, change number) of the last look.
+        takes_waiting: An enrollment has ended since, so those who wait may enter.
+        asked: Sequences that a request, an event or somebody who waits asks for.
+    """
+
+    newest: int
+    marks: Marks
+    takes_waiting: bool
+    asked: frozenset[str]
+    now: datetime
+
+
 def enroll(con: duckdb.DuckDBPyConnection, programme: Programme, salt: str, now: datetime) -> int:
-    """Enroll new and changed leads into active sequences whose rule holds for them.
+    """Enroll whoever a rule, an event or a request brings into an active sequence.
 
     A changed rule looks at everybody again; otherwise only leads with a new change number are read,
     and those that waited for another sequence of the campaign once an enrollment has ended.
@@ -45,39 +73,86 @@ def enroll(con: duckdb.DuckDBPyConnection, programme: Programme, salt: str, now:
 
     Returns the number of enrollments, holdouts included.
     """
-    active = [s for s in programme.sequences if s.status == "active" and s.steps]
-    marks: Marks = {
-        name: (fingerprint, change_no)
-        for name, fingerprint, change_no in con.execute("select * from watermarks").fetchall()
-    }
-    takes_waiting, moved = _look_at_waits(con, programme, marks)
-    newest = int(fetch_value(con, "select coalesce(max(change_no), 0) from leads"))
+    active = [
+        s
+        for s in programme.sequences
+        if s.status == "active" and programme.is_running(s.sequence_id)
+    ]
     con.execute(_WANTING)
     con.execute(_ENTERING)
-    for place, sequence in enumerate(sorted(active, key=lambda s: s.sequence_id)):
-        if sequence.enroll_when_sql is None:
+    look, moved = _look(con, programme, active, now)
+    for place, sequence in enumerate(sorted(active, key=lambda s: (-s.priority, s.sequence_id))):
+        mark = _find_wanting(con, sequence, look)
+        if mark:
+            moved |= mark
+        elif sequence.sequence_id not in look.asked:
             continue
-        if not programme.is_running(sequence.sequence_id):
-            continue
-        name = f"enroll:{sequence.sequence_id}"
-        fingerprint = _fingerprint(sequence.enroll_when_sql, sequence.max_leads)
-        seen, after = marks.get(name, ("", 0))
-        after = after if seen == fingerprint else 0
-        if newest > after or takes_waiting:
-            _find_wanting(con, sequence, after, takes_waiting, now)
-            _decide(con, programme, sequence, place, takes_waiting, salt, now)
-            moved[name] = (fingerprint, newest)
+        _decide(con, programme, sequence, place, look, salt)
     _move_marks(con, moved)
     return _write(con, salt, now)
+
+
+def may_enter(con: duckdb.DuckDBPyConnection, programme: Programme) -> bool:
+    """Say whether somebody who waits may enter, now that planning has ended enrollments."""
+    if not fetch_value(con, "select exists (from entry_waits)"):
+        return False
+    return _look_at_waits(con, programme, _read_marks(con))[0]
+
+
+def _read_marks(con: duckdb.DuckDBPyConnection) -> Marks:
+    rows = con.execute("select * from watermarks").fetchall()
+    return {name: (fingerprint, change_no) for name, fingerprint, change_no in rows}
+
+
+def _look(
+    con: duckdb.DuckDBPyConnection,
+    programme: Programme,
+    active: list[CompiledSequence],
+    now: datetime,
+) -> tuple[_Look, dict[str, tuple[str, int]]]:
+    marks = _read_marks(con)
+    names = [s.sequence_id for s in active]
+    if fetch_value(con, "select exists (from commands where outcome is null)"):
+        run_file(
+            con,
+            _HERE / "enroll_commands.sql",
+            active=names,
+            paused=[
+                s.sequence_id
+                for s in programme.sequences
+                if s.status == "paused" or (s.status == "active" and s.sequence_id not in names)
+            ],
+            known=[s.sequence_id for s in programme.sequences],
+            now=now,
+        )
+    takes_waiting, moved = _look_at_waits(con, programme, marks)
+    if takes_waiting or fetch_value(con, "select exists (from entry_events)"):
+        run_file(
+            con,
+            _HERE / "enroll_asking.sql",
+            active=names,
+            takes_waiting=takes_waiting,
+            now=now,
+        )
+    else:
+        con.execute(_ASKING)
+    asked = con.execute(
+        "select sequence_id from wanting union select sequence_id from asking"
+    ).fetchall()
+    newest = int(fetch_value(con, "select coalesce(max(change_no), 0) from leads"))
+    return _Look(newest, marks, takes_waiting, frozenset(name for (name,) in asked), now), moved
 
 
 def _look_at_waits(
     con: duckdb.DuckDBPyConnection, programme: Programme, marks: Marks
 ) -> tuple[bool, dict[str, tuple[str, int]]]:
-    """Say whether those who wait may enter now: an enrollment has ended, or a file has changed."""
+    """Say whether those who wait may enter now: an enrollment ended, a file or a pause changed."""
     if not fetch_value(con, "select exists (from entry_waits)"):
         return False, {}
-    settings = [(s.sequence_id, s.status, s.campaign, s.overlap) for s in programme.sequences]
+    settings = [
+        (s.sequence_id, s.status, s.campaign, s.overlap, programme.is_running(s.sequence_id))
+        for s in programme.sequences
+    ]
     # Counting a whole table reads no row.
     ended = int(fetch_value(con, "select count(*) from enrollment_ends"))
     mark = (_fingerprint(settings), ended)
@@ -89,21 +164,27 @@ def _fingerprint(*parts: object) -> str:
 
 
 def _find_wanting(
-    con: duckdb.DuckDBPyConnection,
-    sequence: CompiledSequence,
-    after_change: int,
-    takes_waiting: bool,
-    now: datetime,
-) -> None:
-    run_file(
-        con,
-        _RULE_SQL,
-        expressions={"enroll_when": sequence.enroll_when_sql or "false"},
-        this_sequence=sequence.sequence_id,
-        after_change=after_change,
-        takes_waiting=takes_waiting,
-        now=now,
-    )
+    con: duckdb.DuckDBPyConnection, sequence: CompiledSequence, look: _Look
+) -> dict[str, tuple[str, int]]:
+    """Find who wants to enter by itself; return the new mark of a rule that has looked."""
+    mark: dict[str, tuple[str, int]] = {}
+    way, after = "event", _EVERYBODY
+    if sequence.enroll_event is None:
+        if sequence.enroll_when_sql is None:
+            return mark
+        name = f"enroll:{sequence.sequence_id}"
+        fingerprint = _fingerprint(sequence.enroll_when_sql, sequence.max_leads, sequence.reenter)
+        seen, known = look.marks.get(name, ("", 0))
+        way, after = "rule", known if seen == fingerprint else 0
+        if look.newest > after:
+            mark[name] = (fingerprint, look.newest)
+    if mark or sequence.sequence_id in look.asked:
+        values = {"this_sequence": sequence.sequence_id, "after_change": after, "now": look.now}
+        rule = {"enroll_when": sequence.enroll_when_sql or "true"}
+        run_file(con, _HERE / "enroll_rule.sql", expressions=rule, this_way=way, **values)
+        if sequence.reenter == "auto" and way == "rule":
+            run_file(con, _HERE / "enroll_exits.sql", expressions=rule, **values)
+    return mark
 
 
 def _decide(
@@ -111,23 +192,25 @@ def _decide(
     programme: Programme,
     sequence: CompiledSequence,
     place: int,
-    takes_waiting: bool,
+    look: _Look,
     salt: str,
-    now: datetime,
 ) -> None:
+    con.execute(_CONVERTED, {"is_asked": sequence.reenter == "auto", "goal": sequence.goal_name})
     run_file(
         con,
-        _SQL,
+        _HERE / "enroll.sql",
         this_sequence=sequence.sequence_id,
         this_version=programme.version_ids[sequence.sequence_id],
         this_place=place,
         rivals=_rivals(programme, sequence),
-        takes_waiting=takes_waiting,
+        takes_waiting=look.takes_waiting,
+        reenter=sequence.reenter,
+        cooldown=sequence.cooldown_seconds,
         room=_room(con, sequence),
         holdout=sequence.holdout,
         workspace_holdout=programme.workspace.holdout,
         salt=salt,
-        now=now,
+        now=look.now,
     )
 
 
@@ -177,5 +260,7 @@ def _write(con: duckdb.DuckDBPyConnection, salt: str, now: datetime) -> int:
     first = fetch_value(
         con, "select min(n) from (select nextval('enrollment_ids') as n from range(?))", [count]
     )
-    run_file(con, _WRITE_SQL, base=int(first) - 1, now=now)
+    run_file(con, _HERE / "enroll_write.sql", base=int(first) - 1, now=now)
+    if fetch_value(con, "select exists (from entered where command_id is not null)"):
+        run_file(con, _HERE / "enroll_answer.sql", now=now)
     return advance(con, salt)

@@ -1,5 +1,5 @@
--- Who wants to enter one sequence by its rule: leads that came or changed since the rule last looked, and those that
--- wait. Out: rows of the temp table `wanting`.
+-- Who wants to enter one sequence by itself: leads that came or changed since its rule last looked, and those that ask,
+-- as far as they fit. Out: rows of the temp table `wanting`.
 
 insert into wanting by name
 with candidates as (
@@ -14,14 +14,11 @@ with candidates as (
         $now::timestamptz as now_at
     from leads as l
     where
-        l.origin = 'live'
-        and (
-            l.change_no > $after_change
-            or l.lead_id in (
-                select lead_id
-                from entry_waits
-                where $takes_waiting and sequence_id = $this_sequence
-            )
+        (l.change_no > $after_change and l.origin = 'live')
+        or l.lead_id in (
+            select lead_id
+            from asking
+            where sequence_id = $this_sequence
         )
 )
 
@@ -29,6 +26,6 @@ select
     $this_sequence as sequence_id,
     c.lead_id,
     c.created_at,
-    'rule' as enrolled_by
+    $this_way as enrolled_by
 from candidates as c
 where /*enroll_when*/ true;

@@ -13,12 +13,13 @@ select
     lead_id,
     sequence_id,
     version_id,
-    1 as entry_no,
+    entry_no,
     $now as enrolled_at,
     enrolled_by,
     is_holdout,
     held_out_by,
-    'live' as origin
+    'live' as origin,
+    starts_at
 from entered;
 
 create or replace temp table moving as
@@ -36,7 +37,7 @@ select
     false as has_replied,
     false as has_converted,
     0::smallint as count_sends,
-    $now::timestamptz as settled_at,
+    coalesce(starts_at, $now::timestamptz) as settled_at,
     0::smallint as next_ix,
     null::varchar as end_status,
     null::varchar as end_reason

@@ -53,10 +53,10 @@ def preview_step(
             raise DripError(
                 f"Step {step_id!r} has no arm {variant!r}; arms: {', '.join(arms) or 'none'}."
             )
-    recipient: dict[str, Any] = {**_EXAMPLE, "attributes": {}}
+    recipient: dict[str, Any] = {**_EXAMPLE, "attributes": {}, "context": {}}
     if lead is not None:
         with open_ledger(settings.home, read_only=True) as con:
-            recipient = read_recipient(con, find_lead(con, lead))
+            recipient = read_recipient(con, find_lead(con, lead), sequence_id)
     keys = load_keys(settings.home)
     channel, sender = channel_for(step, recipient, variant)
     message = compose_order(

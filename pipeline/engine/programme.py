@@ -6,7 +6,7 @@ Belongs here: registering new versions and experiments, and the relations `step`
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -241,6 +241,7 @@ def _create_relations(
         ("step", step_rows, _STEP_SCHEMA),
         ("arm_range", arm_rows, _ARM_SCHEMA),
         ("reaction", reaction_rows, _REACTION_SCHEMA),
+        ("enroll_event", _enroll_event_rows(programme), _ENROLL_EVENT_SCHEMA),
     ):
         con.register(name, pl.DataFrame(rows, schema=schema, orient="row"))
     create_waits(con, programme.steps)
@@ -309,6 +310,27 @@ _REACTION_SCHEMA = {
     "reaction": pl.String,
     "resume_seconds": pl.Int64,
 }
+_ENROLL_EVENT_SCHEMA = {
+    "sequence_id": pl.String,
+    "is_active": pl.Boolean,
+    "kind": pl.String,
+    "name": pl.String,
+    "url_like": pl.String,
+    "value": pl.String,
+}
+
+
+def _enroll_event_rows(programme: Programme) -> list[dict[str, object]]:
+    """Return the events that enroll; a paused sequence looks at them once it runs again."""
+    return [
+        {
+            "sequence_id": s.sequence_id,
+            "is_active": s.status == "active" and programme.is_running(s.sequence_id),
+            **asdict(s.enroll_event),
+        }
+        for s in programme.sequences
+        if s.enroll_event and s.status in ("active", "paused")
+    ]
 
 
 def _step_row(

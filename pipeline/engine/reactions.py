@@ -16,6 +16,7 @@ from pipeline.ledger.statements import fetch_value, run_file
 from pipeline.sequences.conditions import JUDGED_SECONDS
 
 _SQL = Path(__file__).with_name("reactions.sql")
+_ENTRIES_SQL = Path(__file__).with_name("entry_events.sql")
 # The burst around an open or a click can be judged after this time (R5).
 JUDGED_AFTER = timedelta(seconds=JUDGED_SECONDS)
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -24,12 +25,13 @@ _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 def apply_reactions(con: duckdb.DuckDBPyConnection, now: datetime) -> int:
     """Apply the new events to `live`, and return how many enrollments an event ended.
 
-    Needs the temp tables `new_events` (ingest) and `reaction` (programme).
+    Needs the temp tables `new_events` and `new_blocks` (ingest), `reaction` and `enroll_event`
+    (programme).
     """
     # Most ticks bring nothing; the look costs a tenth of the statements.
     if not fetch_value(
         con,
-        "select exists (from new_events) "
+        "select exists (from new_events) or exists (from new_blocks) "
         "or exists (from engagement_pending where received_at <= ?)",
         [now - JUDGED_AFTER],
     ):
@@ -44,6 +46,8 @@ def react(
     con: duckdb.DuckDBPyConnection, now: datetime, judged_before: datetime = _LONG_AGO
 ) -> int:
     """Apply `new_events` and what could be judged before a moment; return how many it ended."""
+    if fetch_value(con, "select exists (from enroll_event) and exists (from new_events)"):
+        run_file(con, _ENTRIES_SQL, judged=JUDGED_SECONDS)
     run_file(con, _SQL, judged_before=judged_before, now=now)
     wake_waits(con)
     return int(fetch_value(con, "select count(*) from stopping"))

@@ -1,4 +1,5 @@
--- What events do to running enrollments (react, R5, R16, R20). In: temp table `new_events` of this ingest.
+-- What events do to running enrollments (react, R5, R16, R20). In: temp tables `new_events` and
+-- `new_blocks` of this ingest.
 
 create or replace temp table reacting as
 select
@@ -21,7 +22,19 @@ where
     and e.verdict != 'machine'
     and e.occurred_at >= v.enrolled_at
     and (e.kind != 'converted' or e.name = q.goal_name)
-    and not v.is_ended;
+    and not v.is_ended
+union all by name
+-- Who may not be contacted any more leaves everything at once.
+select
+    v.enrollment_id,
+    'do_not_contact' as kind,
+    null as name,
+    greatest(b.blocked_at, v.enrolled_at) as occurred_at,
+    'stop' as reaction,
+    null as resume_seconds
+from new_blocks as b
+inner join live as v on b.lead_id = v.lead_id
+where not v.is_ended;
 
 update live set
     has_replied = live.has_replied or f.has_replied,

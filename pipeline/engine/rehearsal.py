@@ -32,6 +32,7 @@ _SHORTEST_SLOT = timedelta(seconds=1)
 _EVERYTHING = 2**31 - 1
 
 _NO_EVENTS = "create or replace temp table new_events as from events limit 0"
+_NO_BLOCKS = "create or replace temp table new_blocks (lead_id bigint, blocked_at timestamptz)"
 _TAKEN = """
 create or replace temp table answers as
 select
@@ -84,6 +85,7 @@ class Rehearsal(Run):
     def bring(self, con: duckdb.DuckDBPyConnection, now: datetime) -> bool:
         """Bring nothing: nobody reacts, no lead comes."""
         con.execute(_NO_EVENTS)
+        con.execute(_NO_BLOCKS)
         return False
 
     def read_answers(self, con: duckdb.DuckDBPyConnection, now: datetime) -> int:

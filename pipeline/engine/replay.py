@@ -174,7 +174,11 @@ def _as_replayed(sequence: CompiledSequence, period: Period) -> CompiledSequence
     """Return the sequence as it runs here: alone, active, and with its recorded leads if asked."""
     alone = replace(sequence, status="active", campaign=None)
     # The leads come one by one when they really entered, so everybody who is there may.
-    return alone if period.by_rule else replace(alone, enroll_when_sql="true", max_leads=None)
+    if period.by_rule:
+        return alone
+    return replace(
+        alone, enroll_when_sql="true", enroll_event=None, max_leads=None, reenter="never"
+    )
 
 
 def _attach_past(

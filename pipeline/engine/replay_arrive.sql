@@ -35,12 +35,13 @@ from new_events;
 insert into engagement_pending by name
 select
     event_id,
+    lead_id,
     enrollment_id,
     step_ix,
     kind,
     received_at
 from new_events
-where kind in ('opened', 'clicked') and verdict = 'human' and enrollment_id > 0;
+where kind in ('opened', 'clicked') and verdict = 'human';
 
 -- A suppression comes with the event that caused it; one without an event, at its own moment.
 create or replace temp table arriving_suppression as
@@ -58,6 +59,14 @@ select
     reason,
     created_at
 from arriving_suppression;
+
+create or replace temp table new_blocks as
+select
+    lead_id,
+    min(created_at) as blocked_at
+from arriving_suppression
+where reason = 'do_not_contact' and channel is null and sequence_id is null
+group by lead_id;
 
 delete from coming_suppression
 where event_id in (select event_id from new_events) or (event_id is null and moment <= $now);

@@ -63,6 +63,18 @@ told as (
     union all by name
 
     select
+        coalesce(c.decided_at, c.requested_at) as moment,
+        1 as rank,
+        'request' as topic,
+        if(c.kind = 'enroll', 'asked to enroll: ' || coalesce(c.outcome, 'open'), 'asked never to contact') as what,
+        c.sequence_id as detail,
+        concat_ws(' by ', c.reason, c.requested_by) as reason
+    from commands as c
+    where c.lead_id = $lead_id
+
+    union all by name
+
+    select
         a.assigned_at as moment,
         2 as rank,
         'experiment' as topic,

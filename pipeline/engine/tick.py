@@ -17,7 +17,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.engine.dispatch import CHUNK_MESSAGES, Dispatcher, Order, read_orders
-from pipeline.engine.enroll import enroll
+from pipeline.engine.enroll import enroll, may_enter
 from pipeline.engine.journal import read_journal
 from pipeline.engine.pauses import STOP_FILE, reconcile_pauses
 from pipeline.engine.plan import plan
@@ -139,7 +139,7 @@ class Run:
             with open_ledger(self.settings.home) as con, transaction(con):
                 has_more = self.decide(con)
                 orders = self._read_chunk(con)
-            # What follows a withdrawn claim may be due already.
+            # What follows a withdrawn claim may be due already; who waited for an end may enter.
             if not has_more and (orders or not self.has_withdrawn):
                 return orders
 
@@ -203,6 +203,8 @@ class Run:
             report.add(enrolled=enroll(con, self.programme, salt, now))
             report.add(**plan(con, self.programme, salt, now))
         self._take_chunk(con, now)
+        if not report.is_stopped and self.programme is not None:
+            self.has_withdrawn |= may_enter(con, self.programme)
         report.next_at = next_due(con)
 
     def _record(
@@ -282,6 +284,11 @@ def next_due(con: duckdb.DuckDBPyConnection) -> datetime | None:
                 inner join live as v on p.enrollment_id = v.enrollment_id
                 where p.resumed_at is null and p.resumes_at is not null
                     and v.is_paused and not v.is_ended
+            ),
+            (
+                select min(p.counts_at)
+                from entry_events as p
+                semi join enroll_event as t on p.sequence_id = t.sequence_id and t.is_active
             )
         )
         """,

@@ -11,7 +11,8 @@ union
 select v.enrollment_id
 from live as v
 inner join wait_step as w on v.version_id = w.version_id and v.step_ix = w.step_ix
-inner join judged as j on v.enrollment_id = j.enrollment_id
+inner join judged as j
+    on v.lead_id = j.lead_id and (j.enrollment_id is null or v.enrollment_id = j.enrollment_id)
 where j.kind = w.event or (w.event = 'opened' and j.kind = 'clicked');
 
 update live set slot_at = live.enrolled_at

@@ -1,4 +1,4 @@
-"""The programming interface: leads in, checked at the door.
+"""The programming interface: leads and requests in, checked at the door.
 
 Belongs here: FastAPI routes under /api, their key, their error messages. Does not: signed webhooks,
 tracking (server), what a valid lead is (records), how a line reaches the disk (landing).
@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipeline.inbound.landing import Landing, LandingFailed, landing_line
-from pipeline.inbound.records import Lead, plain_message
+from pipeline.inbound.records import BlockRequest, EnrollmentRequest, Lead, plain_message
 
 MOST_LEADS = 1000
 _RETRY_SECONDS = "30"
@@ -33,6 +33,25 @@ Leads = Annotated[
     BeforeValidator(_as_list),
     Body(description=f"One lead, or a list of up to {MOST_LEADS}."),
 ]
+
+
+Enrollments = Annotated[
+    Annotated[list[EnrollmentRequest], Field(min_length=1, max_length=MOST_LEADS)],
+    BeforeValidator(_as_list),
+    Body(description=f"One request, or a list of up to {MOST_LEADS}."),
+]
+Blocks = Annotated[
+    Annotated[list[BlockRequest], Field(min_length=1, max_length=MOST_LEADS)],
+    BeforeValidator(_as_list),
+    Body(description=f"One request, or a list of up to {MOST_LEADS}."),
+]
+
+
+class Requested(BaseModel):
+    """What was asked for. The next tick decides; `drip why LEAD` tells what became of it."""
+
+    count_requests: int
+    ids: list[str] = Field(description="Ids of the landing lines that hold them.")
 
 
 class Accepted(BaseModel):
@@ -60,6 +79,24 @@ def create_api(
         )
         await landing.append(line)
         return Accepted(count_leads=len(leads), ids=[line["id"]])
+
+    @api.post("/enrollments", status_code=HTTPStatus.ACCEPTED)
+    async def request_enrollments(requests: Enrollments) -> Requested:
+        """Ask to enroll one lead or many; the requests are safe on disk when this answers."""
+        commands = [
+            {"kind": "enroll", "enrolled_by": "api"} | request.dump() for request in requests
+        ]
+        return await ask(commands)
+
+    @api.post("/do-not-contact", status_code=HTTPStatus.ACCEPTED)
+    async def block_leads(requests: Blocks) -> Requested:
+        """Ask never to contact one lead or many again; safe on disk when this answers."""
+        return await ask([{"kind": "do_not_contact"} | request.dump() for request in requests])
+
+    async def ask(commands: list[dict[str, Any]]) -> Requested:
+        line = landing_line(line_id=new_id(), received_at=now(), source="api", commands=commands)
+        await landing.append(line)
+        return Requested(count_requests=len(commands), ids=[line["id"]])
 
     return _BearerKey(api, api_key)
 

@@ -25,6 +25,7 @@ typed as (
         nullif(trim(p.message_id), '') as message_id,
         p.email, p.phone, p.external_id, p.url,
         p.value as value_text, try_cast(p.value as decimal(18, 4)) as value,
+        if(p.kind = 'custom' and try_cast(p.value as decimal(18, 4)) is null, trim(p.value), null) as word,
         upper(nullif(trim(p.currency), '')) as currency, trim(p.agent) as agent, p.network,
         p.callback_at as callback_text, try_cast(p.callback_at as timestamptz) as callback_at
     from parsed
@@ -44,7 +45,10 @@ select
         when occurred_at < timestamptz '1990-01-01 00:00:00+00' then '"occurred_at" lies before 1990.'
         when name is null and kind in ('converted', 'conversion_reversed', 'custom')
             then 'An event of kind ' || kind || ' needs a "name": the goal, or the custom event.'
-        when value_text is not null and value is null then '"value" is not an amount of money like "12.50".'
+        when word is not null and not regexp_full_match(word, '[A-Za-z][A-Za-z0-9_-]{0,59}')
+            then '"value" of a custom event is one word like "demo", or an amount of money like "12.50".'
+        when value_text is not null and value is null and word is null
+            then '"value" is not an amount of money like "12.50".'
         when value is not null and currency is null then 'An event with a "value" needs its "currency", like "USD".'
         when currency is not null and not regexp_full_match(currency, '[A-Z]{3}')
             then '"currency" is not an ISO 4217 code like "USD".'

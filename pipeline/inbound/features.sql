@@ -3,7 +3,7 @@ create or replace temp table features as
 with fresh as (
     select
         event_id, coalesce(send_id, -lead_id) as unit_id, send_id, kind, occurred_at, url, agent, source, origin,
-        enrollment_id, step_ix, received_at, null as verdict
+        lead_id, enrollment_id, step_ix, received_at, null as verdict
     from ingest_placed
     where kind in ('opened', 'clicked', 'delivered')
 ),
@@ -15,8 +15,8 @@ units as (
 -- The hour before a unit's own news, whatever else came in beside it.
 recent as (
     select
-        e.event_id, u.unit_id, e.send_id, e.kind, e.occurred_at, e.url, e.agent, e.source, e.origin, e.enrollment_id,
-        e.step_ix, e.received_at, e.verdict
+        e.event_id, u.unit_id, e.send_id, e.kind, e.occurred_at, e.url, e.agent, e.source, e.origin, e.lead_id,
+        e.enrollment_id, e.step_ix, e.received_at, e.verdict
     from events as e
     inner join units as u on coalesce(e.send_id, -e.lead_id) = u.unit_id and e.received_at >= u.since_at
     where

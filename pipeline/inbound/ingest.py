@@ -56,6 +56,9 @@ anti join ingest_messages using (target_no)
 _NOBODY_FOUND = """
 create or replace temp table ingest_found (target_no bigint, lead_id bigint, problem varchar)
 """
+_NO_BLOCKS = """
+create or replace temp table new_blocks (lead_id bigint, blocked_at timestamptz)
+"""
 _NO_VERDICTS = "create or replace temp table verdicts (event_id bigint, verdict varchar)"
 
 
@@ -74,6 +77,7 @@ class IngestReport:
     count_enrollments: int = 0
     count_sends: int = 0
     count_suppressions: int = 0
+    count_commands: int = 0
     count_rejected: int = 0
     count_resolved: int = 0
     has_more: bool = False
@@ -138,7 +142,8 @@ def ingest(
 
     Complete lines of all segments but the journal's, from the stored offsets; a torn last line
     waits. Order and repetition of lines change nothing. Afterwards the temporary table `new_events`
-    holds the live events that went in, with the columns of `events`.
+    holds the live events that went in, with the columns of `events`, and `new_blocks` the leads
+    that may not be contacted any more.
 
     Args:
         con: the ledger, in a transaction: rows and offsets go in together or not at all.
@@ -252,6 +257,7 @@ def _take_in(
     attributes: Collection[str],
 ) -> IngestReport:
     con.execute("create or replace temp table new_events as select * from events limit 0")
+    con.execute(_NO_BLOCKS)
     if lines.is_empty():
         return IngestReport()
     ((salt,),) = con.execute("select value from meta where key = 'id_salt'").fetchall()
@@ -387,6 +393,13 @@ def _judge(batch: _Batch, kinds: set[str]) -> None:
         batch.run("verdict_changes")
 
 
+def _take_commands(batch: _Batch) -> None:
+    batch.run("commands")
+    batch.run("find_leads")
+    batch.run("commands_apply")
+    batch.counts["count_commands"] = batch.count("select count(*) from ingest_new_commands")
+
+
 # In this order: each may name what the ones before it brought.
 _STAGES = {
     "experiments": _take_experiments,
@@ -394,6 +407,7 @@ _STAGES = {
     "enrollments": _take_enrollments,
     "sends": _take_sends,
     "events": _take_events,
+    "commands": _take_commands,
 }
 
 

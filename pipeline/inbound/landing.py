@@ -49,6 +49,7 @@ def landing_line(  # noqa: PLR0913 - the fields of a line, all by name
     source: str,
     leads: Sequence[Mapping[str, Any]] = (),
     events: Sequence[Mapping[str, Any]] = (),
+    commands: Sequence[Mapping[str, Any]] = (),
     raw: str | None = None,
     error: str | None = None,
     headers: Mapping[str, str] | None = None,
@@ -63,6 +64,8 @@ def landing_line(  # noqa: PLR0913 - the fields of a line, all by name
         "raw": raw,
         "error": error,
     }
+    if commands:
+        line["commands"] = list(commands)
     if headers:
         line["headers"] = dict(headers)
     return line

@@ -19,7 +19,7 @@ parsed as (
         from_json(
             case when is_object then line else '{}' end,
             '{"id": "VARCHAR", "received_at": "VARCHAR", "source": "VARCHAR", "error": "VARCHAR", "leads": "JSON",
-              "events": "JSON", "enrollments": "JSON", "sends": "JSON", "experiments": "JSON"}'
+              "events": "JSON", "enrollments": "JSON", "sends": "JSON", "experiments": "JSON", "commands": "JSON"}'
         ) as p
     from shaped
 ),
@@ -28,7 +28,7 @@ typed as (
     select
         segment, rejected_id, line, is_object, p.id as line_id, p.received_at as received_text, p.source, p.error,
         try_cast(p.received_at as timestamptz) as received_at,
-        [p.experiments, p.leads, p.enrollments, p.sends, p.events] as parts
+        [p.experiments, p.leads, p.enrollments, p.sends, p.events, p.commands] as parts
     from parsed
 )
 
@@ -43,7 +43,7 @@ select
         when coalesce(trim(source), '') = ''
             then 'The line has no "source": tracker, api, operator, webhook:<name> or import:<name>.'
         when len(list_filter(parts, lambda part: not starts_with(part::varchar, '['))) > 0
-            then 'leads, events, enrollments, sends and experiments must be lists.'
+            then 'leads, events, enrollments, sends, experiments and commands must be lists.'
     end as reason
 from typed;
 
@@ -62,7 +62,7 @@ with good as (
 by_part as (
     select
         * exclude (parts), unnest(parts) as records,
-        unnest(['experiments', 'leads', 'enrollments', 'sends', 'events']) as part
+        unnest(['experiments', 'leads', 'enrollments', 'sends', 'events', 'commands']) as part
     from good
 ),
 

@@ -24,6 +24,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    WrapValidator,
     field_serializer,
     model_validator,
 )
@@ -76,6 +77,13 @@ def _check_year(moment: datetime) -> datetime:
     return moment
 
 
+def _check_value(value: object, read: Callable[[object], object]) -> object:
+    try:
+        return read(value)
+    except ValidationError:
+        raise ValueError("should be an amount of money such as 12.50, or one word") from None
+
+
 def _check_instant(value: object) -> object:
     # bool is an int, and 1.0e400 overflows: neither is a moment.
     if isinstance(value, bool) or (isinstance(value, float) and not math.isfinite(value)):
@@ -102,6 +110,13 @@ _Zone = Annotated[Annotated[str, AfterValidator(_check_zone)] | None, _Blank]
 _Instant = Annotated[
     Annotated[AwareDatetime, BeforeValidator(_check_instant), AfterValidator(_check_year)] | None,
     _Blank,
+]
+# An amount of money, or the word of a custom event, such as a deal's stage.
+_Value = Annotated[
+    Annotated[Decimal, Field(max_digits=18, decimal_places=4)]
+    | Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,59}$")],
+    Field(union_mode="left_to_right"),
+    WrapValidator(_check_value),
 ]
 _Scalars = Annotated[dict[str, Any], Field(max_length=100), AfterValidator(_check_scalars)]
 
@@ -161,7 +176,7 @@ class Event(_Message):
     external_id: _Word = None
     url: _Text = None
     callback_at: _Instant = None
-    value: Annotated[Decimal, Field(max_digits=18, decimal_places=4)] | None = None
+    value: _Value | None = None
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$", description="ISO 4217")] | None = None
     agent: Annotated[str, AfterValidator(lambda text: text[:AGENT_LENGTH])] | None = None
     network: Annotated[str, Field(max_length=64)] | None = None
@@ -172,19 +187,58 @@ class Event(_Message):
             raise ValueError(
                 "an event needs a send_id, a message_id, an email, a phone or an external_id"
             )
-        if self.value is not None and self.currency is None:
+        if isinstance(self.value, str) and self.kind != EventKind.CUSTOM:
+            raise ValueError("value: should be an amount of money such as 12.50")
+        if isinstance(self.value, Decimal) and self.currency is None:
             raise ValueError("a value needs its currency, such as EUR")
         if self.kind in _NAMED_KINDS and not self.name:
             raise ValueError(f"a {self.kind} event needs a name: the goal or the event's own name")
         return self
 
     @field_serializer("value")
-    def _write_value(self, value: Decimal | None) -> str | None:
-        return format(value, "f") if value is not None else None
+    def _write_value(self, value: Decimal | str | None) -> str | None:
+        return format(value, "f") if isinstance(value, Decimal) else value
 
     @field_serializer("occurred_at", "callback_at")
     def _write_moment(self, moment: datetime | None) -> str | None:
         return format_instant(moment) if moment else None
+
+
+class Whom(_Message):
+    """A lead that is there already. At least one of email, phone and external_id is needed."""
+
+    email: _Email = None
+    phone: _Phone = None
+    external_id: _Word = None
+
+    @model_validator(mode="after")
+    def _is_somebody(self) -> Self:
+        if not (self.email or self.phone or self.external_id):
+            raise ValueError("a lead is named by an email, a phone or an external_id")
+        return self
+
+
+class EnrollmentRequest(_Message):
+    """A request to enroll a lead. The same `key` twice is one request."""
+
+    sequence: Annotated[str, Field(pattern="^[a-z][a-z0-9_-]{0,59}$", description="File name")]
+    lead: Whom
+    starts_at: _Instant = None
+    context: _Scalars = Field(default_factory=dict, description="Kept for the sequence's texts")
+    by: Annotated[Annotated[str, Field(max_length=100)] | None, _Blank] = None
+    key: Annotated[str, Field(max_length=300)] | None = None
+
+    @field_serializer("starts_at")
+    def _write_starts_at(self, moment: datetime | None) -> str | None:
+        return format_instant(moment) if moment else None
+
+
+class BlockRequest(_Message):
+    """A request never to contact a lead again, by any channel; it cannot be taken back."""
+
+    lead: Whom
+    by: Annotated[Annotated[str, Field(max_length=100)] | None, _Blank] = None
+    key: Annotated[str, Field(max_length=300)] | None = None
 
 
 _NAMED_KINDS = (EventKind.CONVERTED, EventKind.CONVERSION_REVERSED, EventKind.CUSTOM)

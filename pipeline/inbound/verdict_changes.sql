@@ -15,6 +15,6 @@ delete from engagement_pending where event_id in (
 );
 
 insert into engagement_pending by name
-select event_id, enrollment_id, step_ix, kind, received_at
+select event_id, lead_id, enrollment_id, step_ix, kind, received_at
 from ingest_verdict_changes
-where new_verdict = 'human' and enrollment_id is not null and origin = 'live';
+where new_verdict = 'human' and origin = 'live';

@@ -1,7 +1,7 @@
 -- The ledger's tables: what has happened. One statement creates each; every column has its comment.
--- Facts are appended. Only `live`, `moved_sends`, `segments`, `watermarks`, `entry_waits`, `leads`, `identities` and `suppressions.lifted_at` change.
+-- Facts are appended. Only `live`, `moved_sends`, `segments`, `watermarks`, `entry_…`, `rule_exits`, `commands`, `leads`, `identities` and `suppressions.lifted_at` change.
 -- No keys or indexes on large tables: uniqueness is kept by moving a state in the same transaction, and tested.
--- Personal data stands in `identities` and in `rejected.raw`, nowhere else (rules.md R22).
+-- Personal data stands in `identities`, `enrollment_contexts` and in `rejected.raw`, nowhere else (rules.md R22).
 
 create table meta (
     key varchar not null,               -- schema_version | id_salt
@@ -152,10 +152,34 @@ create table enrollments (
     version_id bigint not null,         -- version at enrollment (R19)
     entry_no smallint not null,         -- 1 for the first time in this sequence
     enrolled_at timestamptz not null,   -- when
-    enrolled_by varchar not null,       -- rule | import | hand
+    enrolled_by varchar not null,       -- rule | event | segment | list | hand | api | import
     is_holdout boolean not null,        -- never contacted (R12); counted in no "enrolled" number
     origin varchar not null,            -- live | import
-    held_out_by varchar                 -- workspace (held out everywhere) | sequence; null for the contacted and for imports
+    held_out_by varchar,                -- workspace (held out everywhere) | sequence; null for the contacted and for imports
+    starts_at timestamptz               -- first step counts from it (R1); null = from enrolled_at
+);
+
+-- What a sequence's templates find under `context`; may hold personal data.
+create table enrollment_contexts (
+    command_id bigint not null,         -- commands: the request that brought it
+    enrollment_id bigint,               -- enrollments, once enrolled
+    context json not null               -- an object, as it was given
+);
+
+-- What somebody asked for, by command line or API, and what became of it.
+create table commands (
+    command_id bigint not null,         -- hash of source and key: the same request twice has the same
+    kind varchar not null,              -- enroll | do_not_contact
+    lead_id bigint not null,            -- leads
+    sequence_id varchar,                -- for enroll: as asked for, whether there is one or not
+    enrolled_by varchar,                -- for enroll: list | hand | api
+    starts_at timestamptz,              -- for enroll: first step counts from it
+    requested_at timestamptz not null,  -- when it was received
+    requested_by varchar,               -- who, in their own words
+    decided_at timestamptz,             -- the tick that decided; null = open
+    outcome varchar,                    -- enrolled | refused | done; null = open
+    reason varchar,                     -- for refused: unknown_sequence, not_active, running, cooldown, campaign, max_leads, do_not_contact
+    enrollment_id bigint                -- for enrolled
 );
 
 create table enrollment_ends (
@@ -299,14 +323,16 @@ create table events (
     verdict_version smallint not null,  -- version of the classifier
     source varchar not null,            -- tracker | webhook:<name> | import:<name> | operator | dispatcher
     origin varchar not null,            -- live | import
-    callback_at timestamptz             -- moment that a lead wants to be called at, of callback_requested
+    callback_at timestamptz,            -- moment that a lead wants to be called at, of callback_requested
+    word varchar                        -- value of a custom event that is no money, such as a deal's stage
 );
 
 -- Opens and clicks wait here until the burst around them can be judged (R5); then they reach the masks of `live`.
 create table engagement_pending (
     event_id bigint not null,
-    enrollment_id bigint not null,
-    step_ix smallint not null,
+    lead_id bigint not null,            -- leads
+    enrollment_id bigint,               -- null = of no message; it settles waits all the same (R1)
+    step_ix smallint,
     kind varchar not null,              -- opened | clicked
     received_at timestamptz not null
 );
@@ -316,6 +342,21 @@ create table entry_waits (
     sequence_id varchar not null,       -- wants to take the lead
     lead_id bigint not null,            -- leads
     waits_since timestamptz not null    -- the tick that found the lead in another sequence
+);
+
+-- Events that enroll their lead, until a tick has looked at them (`enroll.event`).
+create table entry_events (
+    event_id bigint not null,           -- events
+    sequence_id varchar not null,       -- wants to take the lead
+    lead_id bigint not null,            -- leads
+    received_at timestamptz not null,   -- of the event
+    counts_at timestamptz               -- when it can be judged (R5); null = judged no person's, an hour long that may change
+);
+
+-- Of sequences with `reenter: auto`: who has been in it and fitted the rule no longer when it last looked (R18).
+create table rule_exits (
+    sequence_id varchar not null,
+    lead_id bigint not null
 );
 
 create table watermarks (

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 
 from pipeline.messages.compliance import (
@@ -30,7 +31,10 @@ from pipeline.messages.tracking import add_open_pixel, track_links
 from pipeline.settings import DripError
 
 LEAD_VARIABLES = frozenset(
-    {"first_name", "last_name", "email", "phone", "company", "sender_name", "unsubscribe"}
+    {
+        *("first_name", "last_name", "email", "phone", "company", "sender_name", "unsubscribe"),
+        "context",
+    }
 )
 """Variables of every lead, besides the attributes that workspace.yml allows."""
 
@@ -67,12 +71,29 @@ class Message:
     message_id: str
 
 
+class EnrollmentContext(SimpleNamespace):
+    """What was given with an enrollment, as `{{ context.offer }}`.
+
+    A plain dict would give `{{ context.items }}` its method of that name.
+    """
+
+
 def lead_context(
-    identity: Mapping[str, object], attributes: Mapping[str, object]
+    identity: Mapping[str, object],
+    attributes: Mapping[str, object],
+    given: Mapping[str, object] | None = None,
 ) -> dict[str, object]:
-    """Return a lead's variables: attributes, and over them names, e-mail address and phone."""
+    """Return a lead's variables: attributes, and over them names, e-mail address and phone.
+
+    What was `given` with its enrollment stands under `context`, so that it hides nothing.
+    """
     known = {name: identity.get(name) for name in ("first_name", "last_name", "email", "phone")}
-    return {**attributes, **{name: value for name, value in known.items() if value}}
+    filled = {name: value for name, value in (given or {}).items() if value not in ("", None)}
+    return {
+        **attributes,
+        **{name: value for name, value in known.items() if value},
+        "context": EnrollmentContext(**filled),
+    }
 
 
 def compose_email(

@@ -25,6 +25,7 @@ from pipeline.settings import DripError
 
 _INCLUDE = re.compile(r"\{%[-+]?\s*include\s+(['\"])(?P<name>[^'\"]+)\1\s*[-+]?%\}")
 _UNDEFINED = re.compile(r"^'(\w+)' is undefined$")
+_NOT_GIVEN = re.compile(r"EnrollmentContext object' has no attribute '(\w+)'$")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _LINK_SCHEMES = ("https://", "http://", "mailto:", "tel:")
 _NO_INCLUDES: Mapping[str, str] = {}
@@ -297,12 +298,14 @@ def _place(error: Exception, sources: Mapping[str, str], name: str) -> tuple[str
 
 def _problem(error: Exception) -> str:
     if isinstance(error, UndefinedError):
-        found = _UNDEFINED.match(error.message or "")
-        if found is None:
+        words = error.message or ""
+        found, not_given = _UNDEFINED.match(words), _NOT_GIVEN.search(words)
+        if not (found or not_given):
             return f"{_words(error)}. Correct the expression, or give it a default."
+        name = found[1] if found else f"context.{not_given[1]}" if not_given else ""
         return (
-            f"`{found[1]}` has no value for this lead. Give it a default, as in "
-            f"{{{{ {found[1]} | default('there') }}}}, or correct the name."
+            f"`{name}` has no value for this lead. Give it a default, as in "
+            f"{{{{ {name} | default('there') }}}}, or correct the name."
         )
     if isinstance(error, TemplateError):
         return f"{_words(error)}. Correct the template."

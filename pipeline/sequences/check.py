@@ -66,8 +66,12 @@ def _advise(sequence: CompiledSequence, source: YamlFile) -> Iterator[Problem]:
     if sequence.drain and sequence.status != "archived":
         message = "only an archived sequence drains: write `status: archived` or remove the line"
         yield source.problem(("drain",), message, "warning")
-    if sequence.status == "active" and sequence.enroll_when_sql is None:
-        message = "active, but nobody is enrolled: write `when: lead.source = 'META'` or the like"
+    is_by_hand = sequence.enroll_when_sql is None and sequence.enroll_event is None
+    if sequence.status == "active" and is_by_hand:
+        message = (
+            "active, but nobody is enrolled by itself: write `when: lead.source = 'META'` or the "
+            "like, or enroll leads by `drip enroll`"
+        )
         yield source.problem(("enroll", "when"), message, "warning")
     paths = dict(find_step_paths(source.data["steps"], ("steps",)))
     for step in sequence.steps:

@@ -17,6 +17,7 @@ from pipeline.sequences.compiled import (
     CompiledSequence,
     CompiledStep,
     Delay,
+    EnrollEvent,
     Experiment,
     Late,
     Limits,
@@ -25,7 +26,7 @@ from pipeline.sequences.compiled import (
     compile_from_json,
     write_content_json,
 )
-from pipeline.sequences.conditions import ConditionError, Scope, compile_condition
+from pipeline.sequences.conditions import ConditionError, Scope, compile_condition, url_like
 from pipeline.sequences.experiments import (
     BEST_ORDER,
     CONTENT_FIELDS,
@@ -51,6 +52,7 @@ from pipeline.sequences.templates import (
     put_in_snippets,
     read_text,
 )
+from pipeline.sequences.vocabulary import EventKind
 from pipeline.sequences.waits import build_wait, check_wait
 from pipeline.sequences.yaml_file import KeyPath, YamlFile, read_yaml
 
@@ -355,6 +357,10 @@ class _Compiler:
                 file.enroll.when,
                 Scope(attributes=self.attributes, is_enrollment=False),
             ),
+            enroll_event=self._event(file),
+            priority=file.enroll.priority,
+            reenter=file.enroll.reenter,
+            cooldown_seconds=file.enroll.cooldown,
             max_leads=file.enroll.max_leads,
             holdout=file.enroll.holdout,
             react={**REACTIONS, **{kind: reaction.do for kind, reaction in file.react.items()}},
@@ -377,6 +383,20 @@ class _Compiler:
 
     def _refuse(self, path: KeyPath, message: str) -> None:
         self.problems.append(self.source.problem(path, message))
+
+    def _event(self, file: SequenceFile) -> EnrollEvent | None:
+        event = file.enroll.event
+        if event is None:
+            return None
+        for key, kinds in _EVENT_KEYS.items():
+            if getattr(event, key) is not None and event.kind not in kinds:
+                message = f"events of kind {event.kind} have no {key}: remove it"
+                self._refuse(("enroll", "event", key), message)
+        if event.kind == EventKind.CUSTOM and event.name is None:
+            message = "a custom event has a name: add `name:`, such as deal_stage"
+            self._refuse(("enroll", "event"), message)
+        like = url_like(event.url) if event.url else None
+        return EnrollEvent(event.kind, event.name, like, event.value)
 
     def _check_ids(self) -> None:
         seen: dict[str, int] = {}
@@ -654,6 +674,8 @@ _CARE = ("retry", "late", "experiment", "holdout")
 _MESSAGE_FIELDS = ("sender", *TEXT_FIELDS, "assignee", "payload", *_CARE)
 # Steps that become work for a colleague.
 _FOR_SOMEBODY = ("task", "linkedin")
+_NAMED = (EventKind.CONVERTED, EventKind.CONVERSION_REVERSED, EventKind.CUSTOM)
+_EVENT_KEYS = {"name": _NAMED, "url": (EventKind.CLICKED,), "value": (EventKind.CUSTOM,)}
 _HOW = {
     "subject": 'write `subject: "…"`',
     "body": "write `body: templates/<name>.md`",

@@ -176,13 +176,31 @@ class CompiledStep:
 
 
 @dataclass(frozen=True)
+class EnrollEvent:
+    """The event that enrolls its lead; what is None may be anything.
+
+    Attributes:
+        url_like: LIKE pattern with the escape character `!`.
+        value: Word of a custom event, such as a deal's stage.
+    """
+
+    kind: str
+    name: str | None = None
+    url_like: str | None = None
+    value: str | None = None
+
+
+@dataclass(frozen=True)
 class CompiledSequence:
     """One sequence: its live settings, and its steps, which `version` names (R19).
 
     Attributes:
         campaign: Label of a group of sequences, of which a lead is in one at a time.
         overlap: This sequence may run beside others of its campaign, and they beside it.
-        enroll_when_sql: None = leads are enrolled by hand only.
+        enroll_when_sql: Rule, or what must hold beside `enroll_event`; None = no rule.
+        priority: Of sequences that want the same lead at once, the highest takes it first.
+        reenter: Whether rule and event may enroll a lead again (R18).
+        cooldown_seconds: From the end of a lead's last time in the sequence to the next.
         drain: Archived, but whoever is in it finishes.
         holdout: Share of enrolled leads that is never contacted, 0 to 1.
         react: Event kind → stop | pause | continue.
@@ -203,6 +221,10 @@ class CompiledSequence:
     goal_within_seconds: int | None
     calendar: Calendar
     enroll_when_sql: str | None
+    enroll_event: EnrollEvent | None
+    priority: int
+    reenter: Literal["never", "auto"]
+    cooldown_seconds: int
     max_leads: int | None
     holdout: float
     react: Mapping[str, str]

@@ -27,8 +27,6 @@ from pipeline.sequences.yaml_file import KeyPath, YamlFile
 Model = TypeVar("Model", bound=BaseModel)
 
 NOT_YET = {
-    "cooldown": "re-entry is not supported yet: remove the line; a lead enters a sequence once",
-    "event": "enrolment by an event is not supported yet: write a condition in `enroll.when`",
     "guardrails": "guardrails are not supported yet: remove the line and watch the review",
     "starts_at": "a start date is not supported yet: write status: paused until then",
     "providers": "providers are not supported yet: write `transports:` of kind maildir, smtp or "
@@ -370,17 +368,24 @@ class Workspace(_Strict):
         return names[0] if len(names) == 1 else None
 
 
+class EnrollEventFile(_Strict):
+    """An event that enrolls its lead; a person's, where machines open and click too."""
+
+    kind: Annotated[str, _choice(tuple(EventKind))]
+    name: Word | None = None
+    url: str | None = Field(default=None, min_length=1)
+    value: Word | None = None
+
+
 class EnrollFile(_Strict):
     """Who enters a sequence."""
 
     when: str | None = None
-    event: Annotated[None, BeforeValidator(lambda value: _refuse("event", value))] = None
+    event: EnrollEventFile | None = None
     max_leads: int | None = Field(default=None, ge=1)
-    reenter: Annotated[
-        Literal["never"],
-        _choice(("never",), auto="re-entry is not supported yet: write reenter: never"),
-    ] = "never"
-    cooldown: Annotated[None, BeforeValidator(lambda value: _refuse("cooldown", value))] = None
+    priority: int = Field(default=0, ge=-1000, le=1000)
+    reenter: Annotated[Literal["never", "auto"], _choice(("never", "auto"))] = "never"
+    cooldown: Seconds = 30 * 86400
     holdout: Percent = 0.0
 
 

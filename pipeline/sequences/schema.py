@@ -177,6 +177,7 @@ KINDS: Mapping[str, StepKind] = {
 # Written by hand below, or a heading of its own.
 SECTIONS = {
     "EnrollFile": "Who enters: `enroll`",
+    "EnrollEventFile": "An event that enrolls: `event`",
     "CalendarFile": "When: `calendar`",
     "LimitsFile": "How much: `limits`",
     "ReactionFile": "What events do: `react`",

@@ -22,6 +22,7 @@ VARIABLES = (
     "company",
     "sender_name",
     "unsubscribe",
+    "context",
 )
 """What every message may name, besides the attributes of workspace.yml."""
 
@@ -144,19 +145,28 @@ def _unsafe(tree: nodes.Template, known: dict[str, str]) -> Iterator[TextProblem
     """Warn of `{{ first_name }}` alone: a lead without one cannot get the message."""
     for output in tree.find_all(nodes.Output):
         for node in output.nodes:
-            if not isinstance(node, nodes.Name):
-                continue
-            name = known.get(node.name)
-            if name and name not in ALWAYS_KNOWN and not _is_tested(tree, node):
-                hint = f"{{{{ {node.name} | default('there') }}}}"
-                message = f"leads without {name} will not get this message: write {hint}"
+            written = _as_written(node)
+            name = known.get(written.partition(".")[0]) if written else None
+            if name and name not in ALWAYS_KNOWN and not _is_tested(tree, written):
+                hint = f"{{{{ {written} | default('there') }}}}"
+                without = written if "." in written else name
+                message = f"leads without {without} will not get this message: write {hint}"
                 yield TextProblem(node.lineno, message, "warning")
 
 
-def _is_tested(tree: nodes.Template, node: nodes.Name) -> bool:
+def _as_written(node: nodes.Node) -> str:
+    """Return `first_name` or `context.offer`, nothing for what is more than a value."""
+    if isinstance(node, nodes.Name):
+        return node.name
+    if isinstance(node, nodes.Getattr) and isinstance(node.node, nodes.Name):
+        return f"{node.node.name}.{node.attr}" if node.node.name == "context" else ""
+    return ""
+
+
+def _is_tested(tree: nodes.Template, written: str) -> bool:
     tests = (test for condition in tree.find_all(nodes.If) for test in [condition.test])
     return any(
-        name.name == node.name
+        _as_written(part) == written
         for test in tests
-        for name in ([test] if isinstance(test, nodes.Name) else test.find_all(nodes.Name))
+        for part in (test, *test.find_all((nodes.Name, nodes.Getattr)))
     )

@@ -95,7 +95,7 @@ insert into why values
 
 insert into events
 select hash(kind, occurred_at, lead_id) % 1000000007, kind, name, occurred_at, occurred_at, lead_id, enrollment_id, send_id,
-    step_ix, null, value, currency, null, null, verdict, 1, 'tracker', 'live', null
+    step_ix, null, value, currency, null, null, verdict, 1, 'tracker', 'live', null, null
 from (values
     ('opened', null, timestamptz '2026-03-02T16:00:00Z', 1, 1, 1, 0, null, null, 'machine'),
     ('clicked', null, timestamptz '2026-03-02T17:00:00Z', 1, 1, 1, 0, null, null, 'human'),

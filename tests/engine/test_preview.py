@@ -44,6 +44,15 @@ def test_a_lead_of_the_ledger_gets_its_own_words(world):
     assert "Hello Ada" in found["text"]
 
 
+def test_a_lead_of_the_ledger_gets_what_came_with_its_enrollment(world):
+    world.sequence("one", (MAIL % "").replace("first_name", "context.offer"))
+    world.leads(1, source="NONE")
+    request = {"kind": "enroll", "sequence": "one", "lead": {"email": "u0@example.com"}}
+    world.land(source="operator", commands=[request | {"context": {"offer": "spring"}}])
+    world.tick()
+    assert dict(look(world, lead="u0@example.com")["headers"])["Subject"] == "Hi spring"
+
+
 def test_looking_leaves_no_trace_in_the_ledger_and_sends_nothing(world):
     world.sequence("one", MAIL % "")
     world.leads(1)

@@ -90,6 +90,17 @@ def test_a_click_is_an_open_as_well(started):
     assert world.rows("select step_ix from live") == [(2,)]
 
 
+@pytest.mark.parametrize("kind", ["opened", "clicked"])
+def test_an_open_that_is_known_by_address_only_settles_it_once_it_could_be_judged(started, kind):
+    world = started("event: opened")
+    world.now += timedelta(hours=1)
+    opened = world.now
+    world.event(kind, email="u0@example.com", agent=READER)
+    assert world.tick().next_at == opened + timedelta(seconds=10)
+    world.tick(seconds=10)
+    assert settled_at(world) == opened
+
+
 def test_only_the_link_that_is_waited_for_counts(started):
     world = started("event: clicked, step: a, url: '*pricing*'")
     world.now += timedelta(hours=1)

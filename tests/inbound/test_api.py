@@ -164,3 +164,15 @@ def test_the_interface_describes_itself(app: InboundApp) -> None:
 
     lead = asyncio.run(run()).json()["components"]["schemas"]["Lead"]
     assert "timezone" in lead["properties"]
+
+
+def test_requests_to_enroll_and_to_block_land_as_commands(app: InboundApp, tmp_path: Path) -> None:
+    asked = {"sequence": "one", "lead": {"email": "a@example.com"}, "context": {"offer": "A"}}
+    response = post(app, "/api/enrollments", json=[asked, asked])
+    assert (response.status_code, response.json()["count_requests"]) == (202, 2)
+    response = post(app, "/api/do-not-contact", json={"lead": {"phone": "+15550100200"}})
+    assert response.status_code == 202
+    enroll, block = landed(tmp_path)
+    assert enroll["commands"] == [{"kind": "enroll", "enrolled_by": "api"} | asked] * 2
+    assert block["commands"] == [{"kind": "do_not_contact", "lead": {"phone": "+15550100200"}}]
+    assert post(app, "/api/enrollments", json={"sequence": "one", "lead": {}}).status_code == 422

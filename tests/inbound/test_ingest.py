@@ -602,7 +602,8 @@ def test_human_opens_and_clicks_wait_for_the_burst_around_them(ws: Workspace) ->
         ("human",),
     ]
     assert ws.rows("select enrollment_id, step_ix, kind, received_at from engagement_pending") == [
-        (50, 2, "opened", NOW + timedelta(seconds=1))
+        (50, 2, "opened", NOW + timedelta(seconds=1)),
+        (None, None, "opened", NOW + timedelta(seconds=3)),
     ]
 
 

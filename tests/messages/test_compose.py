@@ -101,6 +101,15 @@ def test_names_win_over_attributes_of_the_same_name() -> None:
     assert (context["first_name"], context["last_name"]) == ("Ann", "Y")
 
 
+def test_what_was_given_with_an_enrollment_stands_under_context_and_hides_nothing() -> None:
+    context = lead_context(IDENTITY, {"plan": "pro"}, {"plan": "free", "items": 3, "blank": ""})
+    text = "{{ plan }} {{ context.plan }} {{ context.items }} {{ context.blank | default('-') }}"
+    message = sms(text + " {{ unsubscribe }}", context)
+    assert b"pro free 3 -" in message.data
+    with pytest.raises(RenderError, match=r"`context\.offer` has no value for this lead.*default"):
+        sms("{{ context.offer }} {{ unsubscribe }}", context)
+
+
 def test_a_line_break_in_a_name_becomes_a_space() -> None:
     context = lead_context({**IDENTITY, "first_name": "Ann\r\nBcc: x@y.z"}, {})
     parsed, _, _ = parts(email(context))

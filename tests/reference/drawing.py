@@ -28,6 +28,7 @@ from tests.reference.worlds import (
     Sequence,
     Step,
     Test,
+    Trigger,
     Universe,
     Way,
     World,
@@ -296,6 +297,7 @@ def draw_sequence(draw: Draw, name: str, sources: list[str]) -> Sequence:
         goal=goal,
         holdout_percent=pick(draw, [0, 0, 0, 20, 50]),
         max_leads=pick(draw, [None, None, None, None, None, 1, 3]),
+        **draw_entry(draw, f"{name.split('-', maxsplit=1)[0]}-spring"),
         per_day=pick(draw, [None, None, None, 1, 2, 4]),
         per_hour=pick(draw, [None, None, None, None, 1, 3]),
         lead_per_day=pick(draw, [None, None, None, None, None, None, 1, 2]),
@@ -341,6 +343,29 @@ def draw_mailbox(draw: Draw, world: str, channel: str, start: datetime) -> Mailb
     )
 
 
+TRIGGERS = [
+    Trigger("clicked", url="*pricing?"),
+    Trigger("custom", name="stage", value="demo"),
+    Trigger("custom", name="stage"),
+    Trigger("replied"),
+]
+
+
+def draw_entry(draw: Draw, campaign: str) -> dict[str, Any]:
+    """Who may enter when others do, and whether again."""
+    found: dict[str, Any] = {"priority": pick(draw, [0, 0, 1])}
+    if one_in(draw, 2):
+        found |= {"campaign": campaign, "overlap": one_in(draw, 5)}
+    if one_in(draw, 2):
+        found |= {"reenter": "auto", "cooldown_hours": pick(draw, [0, 1, 24, 48])}
+    if one_in(draw, 5):
+        trigger = pick(draw, TRIGGERS)
+        # Clicks that wait to be judged are the world's own, like everything that says what is next.
+        url = trigger.url and trigger.url + campaign.removesuffix("-spring")
+        found["event"] = replace(trigger, url=url)
+    return found
+
+
 def draw_lead(draw: Draw, name: str, number: int, sources: list[str]) -> Lead:
     phones = [f"+1555{number:04d}{place:03d}" for place in (0, int(name.rpartition("l")[2]) + 1)]
     has_email = not one_in(draw, 8)
@@ -381,7 +406,12 @@ RARE_KINDS = [
     "complained",
     "auto_replied",
 ]
-STRANGE_KINDS = ["meeting_booked", "rejected", "conversion_reversed"]
+STRANGE_KINDS = ["meeting_booked", "rejected", "conversion_reversed", "custom", "custom"]
+
+
+def own_url(url: str, lead: Lead) -> str:
+    """A page of the lead's world."""
+    return f"{url}?{lead.name.partition('-')[0]}"
 
 
 def draw_event(draw: Draw, lead: Lead, arrival: int, when: When) -> list[Happening]:
@@ -407,7 +437,8 @@ def draw_event(draw: Draw, lead: Lead, arrival: int, when: When) -> list[Happeni
     }
     if not is_engagement:
         goal = "demo" if one_in(draw, 4) else "sale"
-        return [Happening(kind=kind, minutes_late=late, goal=goal, **common)]
+        word = pick(draw, ["demo", "demo", "won"]) if kind == "custom" else None
+        return [Happening(kind=kind, minutes_late=late, goal=goal, word=word, **common)]
     common["source"] = pick(draw, ["tracker", "webhook:webhook"])
     common["agent"] = pick(draw, AGENTS)
     if kind == "clicked" and one_in(draw, 3):
@@ -415,10 +446,10 @@ def draw_event(draw: Draw, lead: Lead, arrival: int, when: When) -> list[Happeni
         common["hasty_seconds"] = None
         lateness = [late, late + 0.01, late + 0.02]
         return [
-            Happening(kind=kind, minutes_late=lateness[place], url=url, **common)
+            Happening(kind=kind, minutes_late=lateness[place], url=own_url(url, lead), **common)
             for place, url in enumerate(URLS)
         ]
-    url = pick(draw, URLS) if kind == "clicked" else None
+    url = own_url(pick(draw, URLS), lead) if kind == "clicked" else None
     return [Happening(kind=kind, minutes_late=late, url=url, **common)]
 
 
@@ -457,8 +488,11 @@ def worlds(
         if one_in(draw, 4) and arrival < beats // 2:
             # All in the same tick: after a change every rule of the home looks at its leads again.
             happenings.append(draw_change(draw, lead, number, beats // 2))
+        elif one_in(draw, 3) and arrival < beats // 3:
+            happenings += draw_turns(lead, beats)
         if one_in(draw, 12):
             happenings += draw_second_thoughts(draw, lead, when)
+        happenings += draw_requests(draw, lead, [s.name for s in sequences], beats)
         if one_in(draw, 2):
             beat = max(draw(st.integers(0, beats - 1)) for _ in range(2))
             happenings.append(Happening(beat, "resumes", lead.name))
@@ -506,6 +540,33 @@ def draw_second_thoughts(draw: Draw, lead: Lead, when: When) -> list[Happening]:
         Happening(beat, kind, lead.name, minutes_ago=0, minutes_late=0, nth=None)
         for beat, kind in ((first, "unsubscribed"), (then, "subscribed"))
     ]
+
+
+def draw_turns(lead: Lead, beats: int) -> list[Happening]:
+    """Out of a rule and into it again; for all leads in the same ticks, see below."""
+    return [
+        Happening(beat, "changes", lead.name, fields=(("plan", plan),))
+        for beat, plan in ((beats // 3, "free"), (beats * 2 // 3, "pro"))
+    ]
+
+
+def draw_requests(draw: Draw, lead: Lead, names: list[str], beats: int) -> list[Happening]:
+    """Somebody asks to enroll a lead, whatever the rules say, or never to contact it again."""
+    found = []
+    while one_in(draw, 3) and len(found) < 3:
+        found.append(
+            Happening(
+                beat=draw(st.integers(0, beats - 1)),
+                kind="blocks" if one_in(draw, 6) else "asks",
+                lead=lead.name,
+                minutes_ago=pick(draw, [0, 0.05, 5, 600]),
+                sequence=pick(draw, [*names, *names, *names, "nowhere"]),
+                starts_in=pick(draw, [None, None, 0, -60, 90, 3000]),
+                by=pick(draw, ADDRESSES),
+                again=one_in(draw, 5),
+            )
+        )
+    return found
 
 
 def draw_change(draw: Draw, lead: Lead, number: int, beat: int) -> Happening:

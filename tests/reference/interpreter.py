@@ -177,7 +177,7 @@ class Names:
 
     salt: str
     leads: dict[str, int]
-    enrollments: dict[tuple[str, str], int]
+    enrollments: dict[tuple[str, str, int], int]
 
 
 @dataclass
@@ -241,6 +241,9 @@ class Journey:
     version_no: int
     enrolled_at: datetime
     is_holdout: bool
+    entry_no: int
+    enrolled_by: str
+    starts_at: datetime | None
     step: Step | None = None
     status: str = "waiting"  # waiting | in_flight | retry
     due_at: datetime = datetime.min.replace(tzinfo=UTC)
@@ -334,7 +337,7 @@ class Event:
 @dataclass
 class Suppression:
     person: Person
-    channel: str
+    channel: str | None
     reason: str
     created_at: datetime
     lifted_at: datetime | None = None
@@ -360,6 +363,27 @@ def full(
     return None
 
 
+@dataclass
+class Request:
+    """What somebody asks for, and what became of it."""
+
+    what: Happening
+    person: Person
+    requested_at: datetime
+    key: str
+    starts_at: datetime | None = None
+    outcome: tuple[Any, ...] | None = None
+
+    @property
+    def number(self) -> int:
+        """Its id in the ledger, by which ties are broken."""
+        digest = hashlib.md5(f"operator\x1fcommand\x1f{self.key}".encode()).digest()
+        return int.from_bytes(digest[8:], "little") >> 1
+
+    def refuse(self, now: datetime, reason: str) -> None:
+        self.outcome = (now, "refused", reason)
+
+
 class Interpreter:
     """Lives through one world, tick by tick."""
 
@@ -377,17 +401,23 @@ class Interpreter:
         self.is_stopped = False
         self.events: list[Event] = []
         self.pending: list[Event] = []
+        self.requests: list[Request] = []
+        self.blocked: dict[str, datetime] = {}
+        self.callers: list[list[Any]] = []  # event, sequence, when it counts; None = not a person's
+        self.waiting: set[tuple[str, str]] = set()  # would enter, but for another of the campaign
+        self.exits: set[tuple[str, str]] = set()  # were in it and do not fit the rule any more
         self.suppressions: list[Suppression] = []
         self.assignments: dict[tuple[str, int], tuple[Any, ...]] = {}
         self.members: dict[tuple[str, str], tuple[int, datetime]] = {}
         self.tests: dict[str, tuple[Any, ...]] = {}
         self.journal: list[tuple[Journey, str, str | None, datetime]] = []
         self.next_at: datetime | None = None
-        self.before = start
+        self.now = self.before = start
 
     # The tick (design.md section 6) -----------------------------------------------------------------
 
     def tick(self, number: int, beat: Beat, now: datetime) -> None:
+        self.now = now
         self.obey(number, beat, now)
         for edit in self.world.edits:
             if edit.beat == number:
@@ -411,7 +441,8 @@ class Interpreter:
                 self.read_journal()
             self.enroll(now)
             self.plan(now)
-            if beat.leaves or not self.hand_over(now):
+            # What an end has made room for enters in the same tick.
+            if not (not beat.leaves and self.hand_over(now)) and not self.has_freed():
                 break
         self.next_at = self.find_next()
         if beat.leaves:
@@ -436,6 +467,9 @@ class Interpreter:
     def find_next(self) -> datetime | None:
         """When the next tick has something to do; a claim in nobody's hands counts as long ago."""
         moments = [event.received_at + JUDGED_AFTER for event in self.pending]
+        for _, name, counts_at in self.callers:
+            if counts_at and self.takes_leads(name):
+                moments.append(counts_at)
         for journey in self.journeys:
             if journey.is_live and journey.status == "in_flight":
                 moments.append(datetime(1970, 1, 1, tzinfo=UTC))
@@ -473,7 +507,7 @@ class Interpreter:
                 self.change_person(self.people[what.lead], dict(what.fields))
         fresh = []
         for what in today:
-            if what.kind in ("arrives", "changes"):
+            if what.kind in ("arrives", "changes", "asks", "blocks"):
                 continue
             event = self.find_event(what, received_at(what, now, self.before))
             # An event of somebody unknown is put aside; told twice it is still one event.
@@ -482,9 +516,7 @@ class Interpreter:
         self.events += fresh
         self.classify(fresh)
         self.pending += [
-            e
-            for e in fresh
-            if e.what.kind in ("opened", "clicked") and e.verdict == "human" and e.send
+            e for e in fresh if e.what.kind in ("opened", "clicked") and e.verdict == "human"
         ]
         for event in fresh:
             # R9: a later event of a message settles what was unknown.
@@ -495,8 +527,15 @@ class Interpreter:
                     (at, "handed_over", "told by a later event", attempt, None)
                 )
             self.suppress(event)
+            self.count_event(event)
         self.lift()
-        self.react(fresh, now)
+        blocked = set(self.blocked)
+        for what in today:
+            if what.kind in ("asks", "blocks"):
+                place = self.world.happenings.index(what)
+                received = received_at(what, now, self.before)
+                self.ask(what, received, f"{self.world.name}-{place}")
+        self.react(fresh, now, [name for name in self.blocked if name not in blocked])
         self.call_back(fresh, now)
 
     def add_person(self, lead: Lead, received: datetime) -> None:
@@ -533,15 +572,18 @@ class Interpreter:
     def answered_sends(self, lead: str) -> list[Send]:
         """What a lead got, as far as an answer was taken in: what events can be threaded to."""
         mine = [s for s in self.sends if s.journey.person.name == lead and s.status in CONTACTED]
-        return sorted(mine, key=lambda s: (s.claimed_at, s.journey.sequence, s.step.name))
+        return sorted(
+            mine, key=lambda s: (s.claimed_at, s.journey.sequence, s.step.name, s.journey.entry_no)
+        )
 
     def find_person(self, what: Happening) -> Person | None:
-        person = self.people.get(what.lead)
-        if person and "phone" in address_of(what, self.leads[what.lead]):
+        phone = address_of(what, self.leads[what.lead]).get("phone")
+        if phone:
             # A phone that several have means the one who came first.
-            same = [p for p in self.people.values() if p.phone == person.phone]
-            return min(same, key=lambda p: (p.created_at, self.names.leads[p.name]))
-        return person
+            same = [p for p in self.people.values() if p.phone == phone]
+            by_age = sorted(same, key=lambda p: (p.created_at, self.names.leads[p.name]))
+            return by_age[0] if by_age else None
+        return self.people.get(what.lead)
 
     def classify(self, fresh: list[Event]) -> None:
         """Human, uncertain or machine (R5): opens and clicks of the messages that got new ones."""
@@ -558,7 +600,7 @@ class Interpreter:
                     continue
                 if was_human and verdict != "human":
                     self.pending = [e for e in self.pending if e is not event]
-                elif verdict == "human" and not was_human and event.send:
+                elif verdict == "human" and not was_human:
                     self.pending.append(event)
 
     # Suppression (R20) ------------------------------------------------------------------------------
@@ -594,13 +636,15 @@ class Interpreter:
         reasons = [
             row.reason
             for row in self.suppressions
-            if row.person is journey.person and row.channel == journey.channel and not row.lifted_at
+            if row.person is journey.person
+            and row.channel in (None, journey.channel)
+            and not row.lifted_at
         ]
         return min(reasons, default=None)
 
     # Reactions (R6, R16, R20) -----------------------------------------------------------------------
 
-    def react(self, fresh: list[Event], now: datetime) -> None:
+    def react(self, fresh: list[Event], now: datetime, blocked: list[str]) -> None:
         for journey in self.journeys:
             if not journey.is_live or journey.end:
                 continue
@@ -608,9 +652,15 @@ class Interpreter:
             journey.has_replied |= any(event.what.kind == "replied" for event in mine)
             journey.has_converted |= any(event.what.kind == "converted" for event in mine)
             # At one instant a conversion comes first.
-            mine.sort(key=lambda e: (e.occurred_at, e.what.kind != "converted", e.what.kind))
+            mine.sort(key=stop_order)
             reactions = [(self.reaction(journey, event.what.kind), event) for event in mine]
             stop = next((event for action, event in reactions if action == "stop"), None)
+            if journey.person.name in blocked:
+                # Nothing more ever: at one instant after a conversion, before the rest.
+                at = max(self.blocked[journey.person.name], journey.enrolled_at)
+                what = Happening(0, "do_not_contact", journey.person.name)
+                block = Event(what, journey.person, None, at, at, is_by_phone=False)
+                stop = min([stop, block] if stop else [block], key=stop_order)
             pauses = [(action, event) for action, event in reactions if "pause" in action]
             if stop:
                 self.stop(journey, stop, now)
@@ -826,33 +876,200 @@ class Interpreter:
 
     # Enrolment (R12, R18) ---------------------------------------------------------------------------
 
-    def enroll(self, now: datetime) -> None:
+    def ask(self, what: Happening, received: datetime, request_key: str) -> None:
+        """Somebody asks: enroll this lead, or never contact it again."""
+        person = self.find_person(what)
+        if person is None:
+            return
+        request = Request(what, person, received, request_key)
+        if what.kind == "blocks":
+            request.outcome = (self.now, "done", None)
+            row = Suppression(person, None, "do_not_contact", received)
+            self.blocked.setdefault(person.name, received)
+            if not any(r.person is person and r.channel is None for r in self.suppressions):
+                self.suppressions.append(row)
+        elif what.starts_in is not None:
+            request.starts_at = received + timedelta(minutes=what.starts_in)
+        self.requests.append(request)
+
+    def count_event(self, event: Event) -> None:
+        """An event that enrolls waits until it can be judged (R5), or its sequence runs again."""
         for file in self.files.values():
-            if file.status != "active" or self.halts_over(file.name):
+            trigger = file.event
+            if trigger is None or file.status not in ("active", "paused"):
                 continue
-            inside = [j for j in self.journeys if j.sequence == file.name]
-            room = len(inside) + 10**6 if file.max_leads is None else file.max_leads
-            room -= sum(not journey.is_holdout for journey in inside)
-            known = {journey.person.name for journey in inside}
-            people = sorted(
-                self.people.values(), key=lambda p: (p.created_at, self.names.leads[p.name])
+            name = "stage" if event.what.kind == "custom" else None
+            is_meant = (
+                event.what.kind == trigger.kind
+                and trigger.name in (None, name)
+                and trigger.value in (None, event.what.word)
+                and (trigger.url or "").strip("*") in (event.what.url or "")
             )
-            for person in people:
-                is_wanted = person.source in file.sources and holds(file.only, person)
-                if person.name in known or not is_wanted or room <= 0:
-                    continue
-                salt, lead = self.names.salt, self.names.leads[person.name]
-                everywhere = fraction(salt, "workspace_holdout", lead)
-                is_holdout = (
-                    everywhere < self.world.house.holdout_percent / 100
-                    or fraction(salt, "holdout", file.name, lead) < file.holdout_percent / 100
-                )
-                room -= not is_holdout
-                versions = self.versions[file.name]
-                number = versions.index((file.steps, file.goal))
-                journey = Journey(person, file.name, file, number, now, is_holdout)
-                self.journeys.append(journey)
-                self.go_to(journey, file.steps[0], now)
+            if is_meant:
+                is_judged = event.what.kind in ("opened", "clicked")
+                wait = JUDGED_AFTER if is_judged else timedelta()
+                self.callers.append([event, file.name, event.received_at + wait])
+
+    def enroll(self, now: datetime) -> None:
+        """Sequences take their leads one after the other: by priority, then by name."""
+        if self.is_stopped:
+            return
+        for request in self.requests:
+            file = self.files.get(request.what.sequence)
+            if request.outcome is None and (file is None or file.status in ("archived", "draft")):
+                is_known = file is not None and file.name in self.versions
+                request.refuse(now, "not_active" if is_known else "unknown_sequence")
+        for file in sorted(self.files.values(), key=lambda f: (-f.priority, f.name)):
+            if self.takes_leads(file.name):
+                self.enroll_into(file, now)
+        hour_ago = now - timedelta(hours=1)
+        self.callers = [c for c in self.callers if c[2] or c[0].received_at >= hour_ago]
+
+    def enroll_into(self, file: Sequence, now: datetime) -> None:
+        requests = [
+            r
+            for r in self.requests
+            if r.outcome is None and r.what.sequence == file.name and r.what.kind == "asks"
+        ]
+        for request in sorted(requests, key=lambda r: (r.requested_at, r.number)):
+            reason = self.stopped_by(request.person, file, now, request=request)
+            if reason is None and self.occupied(request.person, file):
+                reason = "campaign"
+            if reason is None and self.room(file) <= 0:
+                reason = "max_leads"
+            if reason:
+                request.refuse(now, reason)
+            else:
+                starts_at = request.starts_at if (request.starts_at or now) > now else None
+                self.enter(request.person, file, now, "hand", starts_at)
+                request.outcome = (now, "enrolled", None)
+        callers = self.called(file, now)
+        for person in sorted(
+            self.people.values(), key=lambda p: (p.created_at, self.names.leads[p.name])
+        ):
+            self.enroll_by_itself(person, file, now, callers)
+        if file.reenter == "auto":
+            for person in self.people.values():
+                if self.entries(person, file) and not self.fits(person, file):
+                    self.exits.add((person.name, file.name))
+
+    def takes_leads(self, name: str) -> bool:
+        file = self.files.get(name)
+        return bool(file and file.status == "active" and not self.halts_over(name))
+
+    def has_freed(self) -> bool:
+        """Whether somebody who waits may enter now."""
+        return any(
+            self.takes_leads(name) and not self.occupied(self.people[person], self.files[name])
+            for person, name in self.waiting
+        )
+
+    def called(self, file: Sequence, now: datetime) -> set[str]:
+        """Whom an event of a person calls into a sequence."""
+        called = set()
+        for caller in list(self.callers):
+            event, name, counts_at = caller
+            if name != file.name or (counts_at and counts_at > now):
+                continue
+            if event.verdict == "human":
+                called.add(event.person.name)
+                self.callers.remove(caller)
+            else:
+                caller[2] = None
+        return called
+
+    def enroll_by_itself(
+        self, person: Person, file: Sequence, now: datetime, callers: set[str]
+    ) -> None:
+        """By the rule, or by an event where the rule holds too."""
+        place = (person.name, file.name)
+        if file.event:
+            is_new = person.name in callers and self.fits(person, file)
+            is_free_now = place in self.waiting and not self.occupied(person, file)
+            if not is_new and not (is_free_now and self.fits(person, file)):
+                if is_free_now:
+                    self.waiting.discard(place)
+                return
+        elif not self.fits(person, file):
+            if not self.occupied(person, file):
+                self.waiting.discard(place)
+            return
+        if not self.stopped_by(person, file, now):
+            if self.occupied(person, file):
+                # It waits; neither its chance nor its call is lost.
+                self.waiting.add(place)
+                return
+            if self.room(file) > 0:
+                self.enter(person, file, now, "event" if file.event else "rule", None)
+        self.waiting.discard(place)
+        self.exits.discard(place)
+
+    def fits(self, person: Person, file: Sequence) -> bool:
+        return person.source in file.sources and holds(file.only, person)
+
+    def entries(self, person: Person, file: Sequence) -> list[Journey]:
+        return [j for j in self.journeys if j.person is person and j.sequence == file.name]
+
+    def stopped_by(
+        self, person: Person, file: Sequence, now: datetime, request: "Request | None" = None
+    ) -> str | None:
+        """R18: who may not enter, whatever the campaign says."""
+        entries = self.entries(person, file)
+        if person.name in self.blocked:
+            return "do_not_contact"
+        if any(journey.end is None for journey in entries):
+            return "running"
+        if not entries:
+            return None
+        if not request and file.reenter == "never":
+            return "once"
+        last = max(journey.end[0] for journey in entries if journey.end)
+        if last + timedelta(hours=file.cooldown_hours) > now:
+            return "cooldown"
+        if request:
+            return None
+        goals = [e.what.goal for e in self.events if e.person is person and is_sale(e)]
+        if goals and file.goal in (None, *goals):
+            return "converted"
+        has_turned = (person.name, file.name) in self.exits
+        return None if file.event or has_turned else "once"
+
+    def occupied(self, person: Person, file: Sequence) -> bool:
+        """Of a campaign a lead is in one sequence at a time; with `overlap` none is minded."""
+        if file.campaign is None or file.overlap:
+            return False
+        for journey in self.journeys:
+            other = self.files.get(journey.sequence)
+            if (
+                other
+                and other.name != file.name
+                and journey.person is person
+                and journey.end is None
+                and other.campaign == file.campaign
+                and not other.overlap
+            ):
+                return True
+        return False
+
+    def room(self, file: Sequence) -> int:
+        if file.max_leads is None:
+            return 1
+        inside = [j for j in self.journeys if j.sequence == file.name and not j.is_holdout]
+        return file.max_leads - len(inside)
+
+    def enter(
+        self, person: Person, file: Sequence, now: datetime, by: str, starts_at: datetime | None
+    ) -> None:
+        salt, lead = self.names.salt, self.names.leads[person.name]
+        is_holdout = (
+            fraction(salt, "workspace_holdout", lead) < self.world.house.holdout_percent / 100
+            or fraction(salt, "holdout", file.name, lead) < file.holdout_percent / 100
+        )
+        number = self.versions[file.name].index((file.steps, file.goal))
+        entry_no = len(self.entries(person, file)) + 1
+        journey = Journey(person, file.name, file, number, now, is_holdout, entry_no, by, starts_at)
+        self.journeys.append(journey)
+        self.go_to(journey, file.steps[0], starts_at or now)
 
     # The way through a sequence (R1, R2) ------------------------------------------------------------
 
@@ -874,7 +1091,8 @@ class Interpreter:
             # All but content is drawn as soon as the step before is settled (R13).
             journey.arm = self.draw(journey, step, step.test, settled_at)
             delay = (journey.trial and journey.trial.after) or delay
-        anchor = journey.enrolled_at if delay.since == "enrollment" else settled_at
+        start = journey.starts_at or journey.enrolled_at
+        anchor = start if delay.since == "enrollment" else settled_at
         journey.anchor_at = settled_at
         journey.due_at = max(later_by(anchor, delay, zone, self.calendar(journey)), settled_at)
         journey.slot_at = journey.due_at
@@ -1069,7 +1287,7 @@ class Interpreter:
             key=lambda s: (
                 s[0].count_sends == 0,
                 s[0].due_at,
-                self.names.enrollments.get((s[0].person.name, s[0].sequence), 0),
+                self.names.enrollments.get((*key(s[0]), s[0].entry_no), 0),
             )
         )
         for find_limit in (
@@ -1304,7 +1522,8 @@ class Interpreter:
         event = Event(what, journey.person, journey.send, at, at, is_by_phone=False)
         self.events.append(event)
         self.suppress(event)
-        self.react([event], at)
+        self.count_event(event)
+        self.react([event], at, [])
 
     def record(
         self,
@@ -1328,7 +1547,9 @@ class Interpreter:
         live = [j for j in self.journeys if j.is_live]
         return {
             "enrollments": [
-                (*key(j), j.enrolled_at, j.version_no, j.is_holdout) for j in self.journeys
+                (*key(j), j.enrolled_at, j.version_no, j.is_holdout, j.entry_no)
+                + (j.enrolled_by, j.starts_at)
+                for j in self.journeys
             ],
             "ends": [(*key(j), *j.end) for j in self.journeys if j.end],
             "pauses": [(*key(j), *rest) for j, *rest in self.pauses],
@@ -1374,6 +1595,20 @@ class Interpreter:
                 (r.person.name, r.channel, r.reason, r.created_at, r.lifted_at)
                 for r in self.suppressions
             ],
+            "requests": [
+                (
+                    r.person.name,
+                    "do_not_contact",
+                    None,
+                    None,
+                    r.requested_at,
+                    *(r.outcome or NOT_YET),
+                )
+                if r.what.kind == "blocks"
+                else (r.person.name, "enroll", r.what.sequence, r.starts_at, r.requested_at)
+                + (r.outcome or NOT_YET)
+                for r in self.requests
+            ],
             "events": [
                 (e.person.name, e.what.kind, e.occurred_at, e.received_at, e.verdict)
                 for e in self.events
@@ -1404,6 +1639,7 @@ def is_waited_for(event: Event, journey: Journey, step: Step, now: datetime) -> 
     return is_mine or event.send is None
 
 
+NOT_YET = (None, None, None)
 GONE_CALENDAR = Calendar(days=DAYS[:5], hours=("09:00-17:00",))
 
 
@@ -1432,6 +1668,14 @@ def definition(sequence: str, step: Step) -> tuple[Any, ...]:
         for arm in test.arms
     }
     return sequence, step.name, step.kind, test.unit, test.control, test.varies, arms
+
+
+def stop_order(event: Event) -> tuple[Any, ...]:
+    return event.occurred_at, event.what.kind != "converted", event.what.kind
+
+
+def is_sale(event: Event) -> bool:
+    return event.what.kind == "converted"
 
 
 def row_key(row: Suppression) -> tuple[Any, ...]:

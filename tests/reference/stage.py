@@ -32,6 +32,7 @@ from tests.reference.worlds import (
     lead_record,
     occurred_at,
     received_at,
+    request_record,
     write_sequence,
     write_workspace,
 )
@@ -47,7 +48,8 @@ QUERIES = {
                 row_number() over (partition by sequence_id order by version_id) - 1 as version_no
             from sequence_versions
         )
-        select n.name, e.sequence_id, e.enrolled_at, v.version_no, e.is_holdout
+        select n.name, e.sequence_id, e.enrolled_at, v.version_no, e.is_holdout, e.entry_no,
+            e.enrolled_by, e.starts_at
         from enrollments as e inner join versions as v using (version_id)
         inner join names as n using (lead_id)
     """,
@@ -107,6 +109,11 @@ QUERIES = {
         select n.name, p.channel, p.reason, p.created_at, p.lifted_at
         from suppressions as p inner join names as n using (lead_id)
     """,
+    "requests": """
+        select n.name, c.kind, c.sequence_id, c.starts_at, c.requested_at, c.decided_at, c.outcome,
+            c.reason
+        from commands as c inner join names as n using (lead_id)
+    """,
     "events": """
         select n.name, e.kind, e.occurred_at, e.received_at, e.verdict
         from events as e inner join names as n using (lead_id)
@@ -126,7 +133,7 @@ inner join sequence_versions as q using (version_id)
 inner join steps as s using (version_id, step_ix)
 inner join names as n using (lead_id)
 where d.status in ('handed_over', 'unknown')
-order by n.name, d.claimed_at, q.sequence_id, s.step_id
+order by n.name, d.claimed_at, q.sequence_id, s.step_id, d.enrollment_id
 """
 
 
@@ -216,6 +223,10 @@ class Stage:
             return [self.line(received, "api", leads=[lead_record(lead, received)])]
         if what.kind == "changes":
             return [self.line(received, "api", leads=[change_record(lead, what)])]
+        if what.kind in ("asks", "blocks"):
+            request = request_record(what, lead, received, f"{world.name}-{place}")
+            again = [self.now] if what.again else []
+            return [self.line(at, "operator", commands=[request]) for at in [received, *again]]
         send_id, answered = self.send_of(what)
         occurred = occurred_at(what, received, answered)
         event = event_record(what, lead, occurred, f"{world.name}-{place}", send_id)
@@ -342,9 +353,9 @@ class Stage:
     def names(self) -> Names:
         leads = dict(self.con.execute("select name, lead_id from names").fetchall())
         enrollments = {
-            (name, sequence): number
-            for name, sequence, number in self.con.execute(
-                "select n.name, e.sequence_id, e.enrollment_id "
+            (name, sequence, entry_no): number
+            for name, sequence, entry_no, number in self.con.execute(
+                "select n.name, e.sequence_id, e.entry_no, e.enrollment_id "
                 "from enrollments as e inner join names as n using (lead_id)"
             ).fetchall()
         }

@@ -128,6 +128,12 @@ def count_rows(seen: Counter[str], world: World, rows: Rows) -> None:
     for row in rows["assignments"]:
         seen["assigned (holdout)" if row[2] == "(holdout)" else "assigned"] += 1
     seen["of an account"] += len(rows["members"])
+    for row in rows["requests"]:
+        seen[f"request {row[7] or row[6] or 'open'}"] += 1
+    for row in rows["enrollments"]:
+        seen[f"entered by {row[6]}"] += 1
+        seen[f"entered again by {row[6]}"] += row[5] > 1
+        seen["starts later"] += row[7] is not None
     seen["second version"] += sum(row[3] > 0 for row in rows["enrollments"])
 
 

@@ -104,6 +104,16 @@ class Calendar:
 
 
 @dataclass(frozen=True)
+class Trigger:
+    """An event that enrolls its lead."""
+
+    kind: str
+    name: str | None = None
+    value: str | None = None
+    url: str | None = None
+
+
+@dataclass(frozen=True)
 class Sequence:
     name: str
     steps: tuple[Step, ...]
@@ -121,6 +131,12 @@ class Sequence:
     contact_gap: int | None = None  # minutes
     calendar: Calendar = Calendar()
     react: tuple[tuple[str, str], ...] = ()  # stop | pause | continue | pause for so many minutes
+    campaign: str | None = None
+    overlap: bool = False
+    priority: int = 0
+    reenter: str = "never"
+    cooldown_hours: int = 720
+    event: Trigger | None = None
 
 
 @dataclass(frozen=True)
@@ -145,7 +161,7 @@ class Happening:
     """Something that lands before a beat, or that a person does then."""
 
     beat: int
-    kind: str  # arrives | changes | resumes | an event's kind
+    kind: str  # arrives | changes | resumes | asks | blocks | an event's kind
     lead: str
     minutes_ago: float = 0
     minutes_late: float = 0  # how long before the receipt it happened
@@ -158,7 +174,9 @@ class Happening:
     source: str = "webhook:webhook"
     again: bool = False  # told twice
     callback_hours: float | None = None  # of a request to be called: so long after it
-    sequence: str = ""  # of a resume; "" = whatever is paused
+    sequence: str = ""  # of a request; of a resume, where "" = whatever is paused
+    starts_in: int | None = None  # of a request: minutes from its receipt to its start
+    word: str | None = None  # of a custom event
     fields: tuple[tuple[str, str], ...] = ()  # of a change
 
 
@@ -376,6 +394,15 @@ def sequence_file(sequence: Sequence) -> dict[str, Any]:
         file["calendar"]["holidays"] = list(sequence.calendar.holidays)
     if sequence.drain:
         file["drain"] = True
+    if sequence.priority:
+        enroll["priority"] = sequence.priority
+    if (sequence.reenter, sequence.cooldown_hours) != ("never", 720):
+        enroll |= {"reenter": sequence.reenter, "cooldown": f"{sequence.cooldown_hours}h"}
+    if sequence.event:
+        known = {name: value for name, value in vars(sequence.event).items() if value}
+        enroll["event"] = known
+    if sequence.campaign:
+        file |= {"campaign": sequence.campaign, "overlap": sequence.overlap}
     if sequence.react:
         file["react"] = {kind: reaction_file(action) for kind, action in sequence.react}
     if sequence.goal:
@@ -546,6 +573,8 @@ def event_record(
         record["name"] = what.goal
     if what.callback_hours is not None:
         record["callback_at"] = instant_text(occurred + timedelta(hours=what.callback_hours))
+    if what.kind == "custom":
+        record |= {"name": "stage", "value": what.word}
     if what.url:
         record["url"] = what.url
     if what.agent is not None:
@@ -553,6 +582,18 @@ def event_record(
     if send_id is not None:
         return record | {"send_id": send_id}
     return record | address_of(what, lead)
+
+
+def request_record(
+    what: Happening, lead: Lead, received: datetime, request_key: str
+) -> dict[str, Any]:
+    record: dict[str, Any] = {"key": request_key, "lead": address_of(what, lead)}
+    if what.kind == "blocks":
+        return record | {"kind": "do_not_contact"}
+    record |= {"kind": "enroll", "enrolled_by": "hand", "sequence": what.sequence}
+    if what.starts_in is not None:
+        record["starts_at"] = instant_text(received + timedelta(minutes=what.starts_in))
+    return record
 
 
 def address_of(what: Happening, lead: Lead) -> dict[str, str]:

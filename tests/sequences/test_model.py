@@ -127,9 +127,6 @@ def test_a_mistake_is_told_with_its_field_and_what_to_write(
 @pytest.mark.parametrize(
     ("data", "field"),
     [
-        pytest.param({"enroll": {"reenter": "auto"}}, "enroll.reenter", id="reenter"),
-        pytest.param({"enroll": {"cooldown": "30d"}}, "enroll.cooldown", id="cooldown"),
-        pytest.param({"enroll": {"event": {"kind": "x"}}}, "enroll.event", id="event"),
         *(
             pytest.param(step(channel=channel), "steps[0].channel", id=channel)
             for channel in ("form",)
@@ -158,7 +155,7 @@ def test_experiments_of_later_say_so(test: dict[str, Any], field: str) -> None:
 
 
 def test_what_is_not_supported_yet_may_be_written_as_null() -> None:
-    file = sequence(enroll={"event": None, "cooldown": None}, calendar={"holidays": None})
+    file = sequence(enroll={"event": None}, calendar={"holidays": None})
     assert file.calendar.holidays == ()
 
 

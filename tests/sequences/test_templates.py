@@ -44,6 +44,14 @@ def test_a_variable_without_default_is_a_warning() -> None:
     assert check_text("{% if company %}{{ company }}{% endif %}", []) == []
 
 
+def test_what_an_enrollment_may_be_given_needs_a_default_or_a_test() -> None:
+    assert check_text("{{ context.offer | default('ours') }}", []) == []
+    assert check_text("{% if context.offer %}{{ context.offer }}{% endif %}", []) == []
+    (problem,) = check_text("Hi\n{{ context.offer }}", [])
+    assert (problem.line, problem.severity) == (2, "warning")
+    assert "leads without context.offer will not get this message" in problem.message
+
+
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
