@@ -686,7 +686,9 @@ class Interpreter:
             decided = [
                 order.index(row[3])
                 for row in self.why
-                if row[1:3] == key(journey) and row[4] != "postponed"
+                if row[1:3] == key(journey)
+                and row[0] >= journey.enrolled_at
+                and row[4] != "postponed"
             ]
             calls = [s for s in self.sends if s.journey is journey and s.step.kind == "call"]
             last = max(calls, key=lambda s: order.index(s.step.name), default=None)
