@@ -192,24 +192,31 @@ def _show(report: "PauseReport", what: str, as_json: bool) -> None:
 @app.command()
 def enroll(
     sequence: str,
+    *,
     lead: Annotated[str | None, typer.Option(help="Address, +phone or external id.")] = None,
     file: Annotated[Path | None, typer.Option(help="CSV: email, phone or external_id.")] = None,
+    segment: Annotated[
+        str | None, typer.Option(metavar="SQL", help="Query on the ledger with a column lead_id.")
+    ] = None,
     starts_at: Annotated[str | None, typer.Option(help="When to start (ISO 8601).")] = None,
     context: Annotated[str | None, typer.Option(help="JSON object for the texts.")] = None,
     by: By = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask to enroll one lead, or all of a list; the next tick decides."""
-    from pipeline.inbound.requests import request_enrollment, request_list
+    """Ask to enroll one lead, a list, or who a query names; the next tick decides."""
+    from pipeline.inbound.requests import request_enrollment, request_list, request_segment
 
-    if (lead is None) == (file is None) or (file and (starts_at or context)):
+    ways = [way for way in (lead, file, segment) if way is not None]
+    if len(ways) != 1 or (lead is None and (starts_at or context)):
         raise DripError(
-            "Say whom: --lead with one lead, and --starts-at and --context if you like, or --file "
-            "with a CSV, where both are columns."
+            "Say whom: --lead with one lead, and --starts-at and --context if you like, --file "
+            "with a CSV, where both are columns, or --segment with a query."
         )
     settings, now, count = current_settings(), utc_now(), 1
     if file:
         count = request_list(settings, sequence, file, now, by=by)
+    elif segment:
+        count = request_segment(settings, sequence, segment, now, by=by)
     else:
         request_enrollment(
             settings, sequence, lead or "", now, starts_at=starts_at, context=context, by=by

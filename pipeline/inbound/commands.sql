@@ -8,7 +8,7 @@ with parsed as (
             r.record,
             '{"kind": "VARCHAR", "sequence": "VARCHAR", "enrolled_by": "VARCHAR", "starts_at": "VARCHAR",
               "by": "VARCHAR", "context": "JSON",
-              "lead": {"email": "VARCHAR", "phone": "VARCHAR", "external_id": "VARCHAR"}}'
+              "lead": {"lead_id": "BIGINT", "email": "VARCHAR", "phone": "VARCHAR", "external_id": "VARCHAR"}}'
         ) as p
     from ingest_records as r
     where r.part = 'commands'
@@ -21,7 +21,9 @@ typed as (
         p.kind, nullif(trim(p.sequence), '') as sequence_id, coalesce(p.enrolled_by, 'api') as enrolled_by,
         p.starts_at as starts_text, try_cast(p.starts_at as timestamptz) as starts_at,
         left(nullif(trim(p.by), ''), 100) as requested_by, p.context,
-        p.lead.email, p.lead.phone, p.lead.external_id
+        p.lead.email, p.lead.phone, p.lead.external_id,
+        -- Only who asks the ledger itself knows our ids.
+        if(source = 'operator', p.lead.lead_id, null) as given_lead_id
     from parsed
 )
 
@@ -32,7 +34,8 @@ select
             then '"kind" of a command is enroll or do_not_contact.'
         when t.origin = 'import' then 'Commands are not taken from imports.'
         when t.kind = 'enroll' and t.sequence_id is null then 'The command has no "sequence".'
-        when t.enrolled_by not in ('list', 'hand', 'api') then '"enrolled_by" is list, hand or api.'
+        when t.enrolled_by not in ('segment', 'list', 'hand', 'api')
+            then '"enrolled_by" is segment, list, hand or api.'
         when t.starts_text is not null and (t.starts_at is null or not isfinite(t.starts_at))
             then '"starts_at" is not a possible ISO 8601 moment.'
         when t.starts_at > t.received_at + interval 1830 day then '"starts_at" lies more than five years ahead.'
@@ -43,4 +46,4 @@ select
 from typed as t;
 
 create or replace temp table ingest_targets as
-select target_no, source, email, phone, external_id from ingest_commands where reason is null;
+select target_no, source, email, phone, external_id from ingest_commands where reason is null and given_lead_id is null;

@@ -1,5 +1,13 @@
 -- Requests about known leads wait in `commands` for the engine; who may never be contacted again is suppressed at once.
 
+create or replace temp table ingest_asked as
+select
+    c.target_no, coalesce(l.lead_id, f.lead_id) as lead_id,
+    coalesce(f.problem, 'names a lead_id that nobody has.') as problem
+from ingest_commands as c
+left join ingest_found as f on c.target_no = f.target_no
+left join leads as l on c.given_lead_id = l.lead_id;
+
 insert into ingest_problems
 select
     c.segment, c.rejected_id, c.received_at, c.source, coalesce(c.reason, 'The command ' || f.problem),
@@ -8,13 +16,13 @@ select
         'commands', [json_merge_patch(c.record, json_object('key', c.key))]
     )
 from ingest_commands as c
-left join ingest_found as f using (target_no)
+left join ingest_asked as f using (target_no)
 where c.reason is not null or f.lead_id is null;
 
 create or replace temp table ingest_new_commands as
 select c.*, f.lead_id
 from ingest_commands as c
-inner join ingest_found as f using (target_no)
+inner join ingest_asked as f using (target_no)
 anti join commands as k on c.command_id = k.command_id
 where c.reason is null and f.lead_id is not null
 qualify row_number() over (partition by c.command_id order by c.target_no) = 1;

@@ -12,14 +12,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 from pydantic import ValidationError
 
 from pipeline.inbound.landing import append_lines, landing_line, random_id
 from pipeline.inbound.records import BlockRequest, EnrollmentRequest, describe
+from pipeline.ledger.store import open_ledger
 from pipeline.settings import DripError, Settings
 
 _PER_LINE = 1000
 _WHOM = ("email", "phone", "external_id")
+_EXAMPLE = "select lead_id from lead_status where status = 'contacted'"
 
 
 def read_whom(who: str) -> dict[str, str]:
@@ -90,6 +93,34 @@ def request_list(
     return len(requests)
 
 
+def request_segment(
+    settings: Settings, sequence: str, sql: str, now: datetime, *, by: str | None = None
+) -> int:
+    """Land the requests to enroll the leads that a query on the ledger names; all of them or none.
+
+    The query gives a column `lead_id`, such as
+    `select lead_id from lead_status where status = 'contacted'`. It can read the ledger, and
+    nothing else. Returns how many leads it named.
+
+    Raises:
+        DripError: the query is no single select, is wrong, or has no column lead_id.
+    """
+    _check_sequence(settings, sequence)
+    leads = _read_segment(settings.home, sql)
+    requests: list[dict[str, Any]] = [
+        {
+            "kind": "enroll",
+            "enrolled_by": "segment",
+            "sequence": sequence,
+            "lead": {"lead_id": lead_id},
+            "by": by,
+        }
+        for lead_id in leads
+    ]
+    _land(settings.home, requests, now)
+    return len(requests)
+
+
 def request_block(home: Path, who: str, now: datetime, *, by: str | None = None) -> None:
     """Land the request never to contact a lead again.
 
@@ -111,6 +142,29 @@ def _check_sequence(settings: Settings, sequence: str) -> None:
             f"There is no sequence {sequence!r} in {settings.sequences}. "
             f"There are: {', '.join(known) or 'none yet'}."
         )
+
+
+def _read_segment(home: Path, sql: str) -> list[int]:
+    with open_ledger(home, read_only=True) as con:
+        # From here on the query reaches nothing but the ledger.
+        con.execute("set enable_external_access = false")
+        con.execute("set lock_configuration = true")
+        try:
+            statements = con.extract_statements(sql)
+            if [s.type for s in statements] != [duckdb.StatementType.SELECT]:
+                raise DripError(f"A segment is one query, such as `{_EXAMPLE}`.")
+            segment = con.sql(sql)
+            if "lead_id" not in segment.columns:
+                found = ", ".join(segment.columns)
+                raise DripError(f"The query gives {found}, and no lead_id: write `{_EXAMPLE}`.")
+            rows = segment.project("lead_id::bigint as lead_id").distinct().order("lead_id")
+            return [lead_id for (lead_id,) in rows.fetchall() if lead_id is not None]
+        except duckdb.Error as error:
+            raise DripError(
+                f"The segment cannot be read: {str(error).splitlines()[0]} It may ask the ledger's "
+                "leads, enrollments and events, and the views lead_status, send_status and "
+                "why_outcomes."
+            ) from None
 
 
 def _read_row(sequence: str, row: Mapping[str, Any], by: str | None) -> dict[str, Any]:

@@ -172,7 +172,7 @@ create table commands (
     kind varchar not null,              -- enroll | do_not_contact
     lead_id bigint not null,            -- leads
     sequence_id varchar,                -- for enroll: as asked for, whether there is one or not
-    enrolled_by varchar,                -- for enroll: list | hand | api
+    enrolled_by varchar,                -- for enroll: segment | list | hand | api
     starts_at timestamptz,              -- for enroll: first step counts from it
     requested_at timestamptz not null,  -- when it was received
     requested_by varchar,               -- who, in their own words
@@ -459,6 +459,76 @@ create macro contacts_since(since) as table (
         (t.attempt is null or t.attempt < c.attempt or c.attempt = k.attempt)
         and c.channel not in ('task', 'linkedin', 'webhook')
 );
+
+-- One row per lead: the first status that holds. Who is held out everywhere stays new.
+create view lead_status as
+with blocked as (
+    select distinct lead_id
+    from suppressions
+    where reason = 'do_not_contact' and channel is null and sequence_id is null and lifted_at is null
+),
+
+-- A goal is reached while its last word is not a reversal (R16).
+goals as (
+    select lead_id, max_by(kind, (occurred_at, received_at, event_id)) = 'converted' as is_reached
+    from events
+    where kind in ('converted', 'conversion_reversed')
+    group by lead_id, name
+),
+
+outcomes as (
+    select lead_id, bool_or(is_reached) as is_converted, bool_or(not is_reached) as is_rejected
+    from (
+        select lead_id, is_reached from goals
+        union all
+        select lead_id, false as is_reached from events where kind = 'rejected'
+    )
+    group by lead_id
+),
+
+responses as (
+    select lead_id, max(occurred_at) as responded_at
+    from events
+    where kind in ('replied', 'meeting_booked', 'call_answered', 'callback_requested') and verdict = 'human'
+    group by lead_id
+),
+
+contacts as (
+    select distinct s.lead_id
+    from sends as s
+    inner join send_outcomes as o on s.send_id = o.send_id
+    where o.status = 'handed_over' and s.channel not in ('task', 'linkedin', 'webhook')
+),
+
+entries as (
+    select
+        e.lead_id,
+        bool_or(x.enrollment_id is null and e.origin = 'live') as is_running,
+        max(x.ended_at) filter (where x.reason = 'inactive') as inactive_at
+    from enrollments as e
+    left join enrollment_ends as x on e.enrollment_id = x.enrollment_id
+    where not e.is_holdout
+    group by e.lead_id
+)
+
+select
+    l.lead_id,
+    case
+        when b.lead_id is not null then 'do_not_contact'
+        when g.is_converted then 'converted'
+        when g.is_rejected then 'rejected'
+        when not n.is_running and n.inactive_at > coalesce(r.responded_at, '-infinity'::timestamptz) then 'inactive'
+        when r.lead_id is not null then 'responded'
+        when c.lead_id is not null then 'contacted'
+        when n.is_running then 'in_progress'
+        else 'new'
+    end as status
+from leads as l
+left join blocked as b on l.lead_id = b.lead_id
+left join outcomes as g on l.lead_id = g.lead_id
+left join responses as r on l.lead_id = r.lead_id
+left join contacts as c on l.lead_id = c.lead_id
+left join entries as n on l.lead_id = n.lead_id;
 
 -- One row per decision, with what became of it: planned = sent + postponed + skipped + held_out + refused + unknown + in_flight.
 create view why_outcomes as

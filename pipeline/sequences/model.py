@@ -28,7 +28,8 @@ Model = TypeVar("Model", bound=BaseModel)
 
 NOT_YET = {
     "guardrails": "guardrails are not supported yet: remove the line and watch the review",
-    "starts_at": "a start date is not supported yet: write status: paused until then",
+    "starts_at": "a file has no start date: write status: paused until then, or enroll each lead "
+    "with `drip enroll SEQUENCE --lead WHO --starts-at WHEN`",
     "providers": "providers are not supported yet: write `transports:` of kind maildir, smtp or "
     "http",
     "compliance": "compliance rules are not supported yet: write your postal `address:`",

@@ -90,3 +90,13 @@ def test_a_migration_is_counted_first_and_done_with_apply(drip, started):
     assert (told["count"], told["is_applied"], told["ended"]) == (1, True, {})
     assert "0 moved to version" in drip("migrate", "welcome", "--apply").out
     assert "--map OLD=NEW" in drip("migrate", "welcome", "--map", "a").err
+
+
+def test_enroll_asks_for_whom_a_query_names_and_for_one_way_only(drip, started):
+    sql = "select lead_id from lead_status"
+    told = drip("enroll", "welcome", "--segment", sql, "--json")
+    assert told.json() == {"sequence": "welcome", "requests": 1}
+    drip("tick")
+    assert "running" in drip("why", "ada@example.com").out
+    assert drip("enroll", "welcome", "--segment", sql, "--lead", "ada@example.com").code == 1
+    assert drip("enroll", "welcome").code == 1

@@ -9,7 +9,12 @@ import pytest
 
 from pipeline.inbound.ingest import ingest
 from pipeline.inbound.landing import append_lines, landing_line
-from pipeline.inbound.requests import request_block, request_enrollment, request_list
+from pipeline.inbound.requests import (
+    request_block,
+    request_enrollment,
+    request_list,
+    request_segment,
+)
 from pipeline.ledger.store import open_ledger, transaction
 from pipeline.settings import DripError, Settings
 
@@ -116,3 +121,61 @@ def test_a_block_suppresses_every_channel_for_ever_and_once(settings: Settings) 
         assert con.execute(
             "select channel, sequence_id, reason, lifted_at from suppressions"
         ).fetchall() == [(None, None, "do_not_contact", None)]
+
+
+def test_a_segment_asks_for_each_lead_once(settings: Settings) -> None:
+    commands(settings)
+    sql = "select lead_id from lead_status where status = 'new' union all select lead_id from leads"
+    assert request_segment(settings, "one", sql, NOW, by="Ann") == 2
+    asked = commands(settings)
+    assert [(row[1], row[3], row[5]) for row in asked] == [
+        ("+15550100200", "segment", "Ann"),
+        ("a@example.com", "segment", "Ann"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sql", "words"),
+    [
+        pytest.param("select email from identities", "gives email, and no lead_id", id="column"),
+        pytest.param("delete from leads", "is one query", id="delete"),
+        pytest.param("select 1 as lead_id; select 2 as lead_id", "is one query", id="two"),
+        pytest.param("select lead_id from lead", "cannot be read", id="table"),
+        pytest.param(
+            "select lead_id from read_csv('/etc/hosts')", "file system operations", id="file"
+        ),
+        pytest.param("select 'x' as lead_id", "cannot be read", id="type"),
+    ],
+)
+def test_a_segment_reads_the_ledger_and_nothing_else(
+    settings: Settings, sql: str, words: str
+) -> None:
+    with pytest.raises(DripError, match=words):
+        request_segment(settings, "one", sql, NOW)
+    assert commands(settings) == []
+
+
+def test_a_segment_of_a_lead_that_nobody_has_is_rejected_with_its_reason(
+    settings: Settings,
+) -> None:
+    request_segment(settings, "one", "select 17 as lead_id", NOW)
+    with open_ledger(settings.home) as con:
+        with transaction(con):
+            ingest(con, settings.home, now=NOW, attributes=[])
+        assert con.execute("select reason from rejected").fetchall() == [
+            ("The command names a lead_id that nobody has.",)
+        ]
+
+
+def test_only_the_operator_names_leads_by_our_own_ids(settings: Settings) -> None:
+    commands(settings)
+    with open_ledger(settings.home) as con:
+        lead_id = con.execute("select min(lead_id) from leads").fetchall()[0][0]
+        request = {"kind": "enroll", "sequence": "one", "lead": {"lead_id": lead_id}}
+        line = landing_line(line_id="2" * 32, received_at=NOW, source="api", commands=[request])
+        append_lines(settings.home, "inbound", [line], NOW)
+        with transaction(con):
+            ingest(con, settings.home, now=NOW, attributes=[])
+        reasons = con.execute("select reason from rejected").fetchall()
+        assert len(reasons) == 1
+        assert "names no lead" in reasons[0][0]
