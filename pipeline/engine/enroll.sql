@@ -170,11 +170,12 @@ from (
         case
             when d.stopped_by is not null then d.stopped_by
             when d.is_occupied then 'campaign'
-            when p.command_id is null then 'running'
-            else 'max_leads'
+            when p.count_before >= $room then 'max_leads'
+            -- An earlier request of the lead has enrolled it.
+            else 'running'
         end as reason
     from deciding as d
-    left join placed as p on d.command_id = p.command_id
-    where d.is_command and (p.command_id is null or p.count_before >= $room)
+    left join placed as p on d.lead_id = p.lead_id and p.is_command
+    where d.is_command and (d.command_id is distinct from p.command_id or p.count_before >= $room)
 ) as d
 where commands.command_id = d.command_id;

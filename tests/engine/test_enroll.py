@@ -260,6 +260,21 @@ def test_a_request_that_cannot_be_met_is_refused_with_its_reason(world):
     assert world.rows("select count(*) from enrollments") == [(1,)]
 
 
+def test_who_asks_twice_where_no_place_is_left_is_told_so_twice(world):
+    world.sequence("one", TWO_DAYS, head="enroll: {max_leads: 1}\n")
+    world.leads(2)
+    for email in ["u0@example.com", "u1@example.com", "u1@example.com", "u0@example.com"]:
+        world.now += timedelta(minutes=1)
+        ask(world, "one", email)
+    world.tick()
+    assert [reason for _, reason, _ in answers(world)] == [
+        None,
+        "max_leads",
+        "max_leads",
+        "running",
+    ]
+
+
 def test_a_request_for_a_paused_sequence_stays_open_until_it_runs(world):
     world.sequence("one", MAIL, head="status: paused\n" + BY_HAND)
     world.leads(1)

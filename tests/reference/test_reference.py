@@ -1,14 +1,16 @@
 """The engine and the second interpreter live through the same worlds and tell the same story."""
 
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from random import randrange
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.reference.drawing import universes
+from tests.reference.drawing import draw_universe
 from tests.reference.telling import explain, find_differences
 from tests.reference.worlds import (
     Beat,
@@ -22,44 +24,34 @@ from tests.reference.worlds import (
     World,
 )
 
-
-def lived(examples: int) -> settings:
-    """So many universes; `--hypothesis-profile search --timeout 0` looks for others, and for long.
-
-    Worlds are made smaller by `explain`, which knows what a world is; Hypothesis would take hours.
-    """
-    is_same = settings.default.derandomize
-    return settings(
-        max_examples=examples if is_same else settings.default.max_examples,
-        phases=[Phase.explicit, Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
+WORLDS = 200
 
 
-def live_through(playground: Path, universe: Universe, seen: Counter[str]) -> None:
+def seeds(count: int) -> Iterator[int]:
+    """The same every time; `--hypothesis-profile search --timeout 0` looks for others, and for long."""
+    if settings.default.derandomize:
+        yield from range(count)
+    else:
+        yield from (randrange(2**32) for _ in range(settings.default.max_examples))
+
+
+def live_through(playground: Path, universe: Universe, seen: Counter[str], seed: int = 0) -> None:
     differences = find_differences(playground, universe, seen)
     if differences:
-        pytest.fail(explain(playground, universe, differences), pytrace=False)
+        told = explain(playground, universe, differences)
+        pytest.fail(f"Seed {seed}. {told}", pytrace=False)
 
 
 # Thousands of ticks: minutes, and more where others work beside.
 @pytest.mark.timeout(1800)
 def test_engine_and_interpreter_agree_on_two_hundred_worlds(playground: Path) -> None:
     seen: Counter[str] = Counter()
-    # Hypothesis draws also from the constants of what is imported, so other processes live through
-    # other worlds: on until everything has happened.
-    for again in range(12):
-
-        @seed(again)
-        @lived(21 if again == 0 else 5)
-        @given(universes(10, count_beats=12))
-        def agree(universe: Universe) -> None:
-            live_through(playground, universe, seen)
-
-        agree()
-        if not unseen(seen):
+    for seed in seeds(40):
+        live_through(playground, draw_universe(seed, 10, count_beats=12), seen, seed)
+        # What is rare may come later, but it comes.
+        if seen["worlds"] >= WORLDS and not unseen(seen):
             break
-    assert seen["worlds"] >= 200
+    assert seen["worlds"] >= WORLDS
     assert not unseen(seen), "the worlds have become too tame"
 
 
@@ -106,7 +98,7 @@ def calling(draw: st.DrawFn) -> Universe:
 def test_they_agree_on_who_is_called_again_and_when(playground: Path) -> None:
     seen: Counter[str] = Counter()
 
-    @lived(12)
+    @settings(max_examples=12, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
     @given(calling())
     def agree(universe: Universe) -> None:
         live_through(playground, universe, seen)
@@ -121,12 +113,8 @@ def test_they_agree_on_who_is_called_again_and_when(playground: Path) -> None:
 def test_engine_and_interpreter_agree_on_two_thousand_lead_histories(playground: Path) -> None:
     seen: Counter[str] = Counter()
 
-    @lived(29)
-    @given(universes(4, count_beats=16, most_leads=18))
-    def agree(universe: Universe) -> None:
-        live_through(playground, universe, seen)
-
-    agree()
+    for seed in seeds(29):
+        live_through(playground, draw_universe(seed, 4, count_beats=16, most_leads=18), seen, seed)
     assert seen["worlds"] >= 100
     assert seen["leads"] >= 2000
 
