@@ -482,7 +482,7 @@ outcomes as (
         select lead_id, is_reached from goals
         union all
         select lead_id, false as is_reached from events where kind = 'rejected'
-    )
+    ) as words
     group by lead_id
 ),
 
