@@ -141,9 +141,8 @@ def draw_condition(draw: Draw, before: list[str], depth: int = 0) -> Condition:
 
 
 def draw_lead_condition(draw: Draw) -> Condition:
-    plain = pick(
-        draw, [("lead", "country", "US"), ("lead", "plan", "pro"), ("unknown", "timezone")]
-    )
+    of_plan = ("lead", "plan", "pro")
+    plain = pick(draw, [("lead", "country", "US"), of_plan, of_plan, ("unknown", "timezone")])
     return ("not", plain) if one_in(draw, 3) else plain
 
 
