@@ -163,6 +163,38 @@ def migrate(
         say("Nothing was changed. [bold]--apply[/] does it.")
 
 
+@app.command()
+def merge_leads(
+    keep: Annotated[str, typer.Argument(help="The lead that stays: id, address, +phone.")],
+    other: Annotated[str, typer.Argument(help="The lead that becomes it.")],
+    is_applied: Annotated[
+        bool, typer.Option("--apply", help="Merge them; without it nothing is written.")
+    ] = False,
+    by: By = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make two leads one; first only say what that changes. It cannot be taken back."""
+    from pipeline.engine.merging import merge_leads as run_merge
+
+    report = run_merge(current_settings(), keep, other, utc_now(), by=by, is_applied=is_applied)
+    if as_json:
+        print_json(report.as_dict())
+        return
+    if not report.is_new:
+        say(f"{escape(keep)} and {escape(other)} are one lead already: {report.kept}.")
+        return
+    table("Becomes the kept lead's", list(report.moved), [list(report.moved.values())])
+    if report.ended:
+        columns = list(report.ended[0])
+        table("Ends", columns, [list(row.values()) for row in report.ended])
+    for name in report.two_arms:
+        say(f"[yellow]seen in two arms[/] of {escape(name)}: outside its analysis")
+    did = "is merged" if is_applied else "would be merged"
+    say(f"Lead {report.other} {did} into {report.kept}.")
+    if not is_applied:
+        say("Nothing was changed. [bold]--apply[/] does it.")
+
+
 def _pairs(words: list[str]) -> dict[str, str]:
     pairs = [word.split("=") for word in words]
     if any(len(pair) != 2 or not all(pair) for pair in pairs):  # noqa: PLR2004

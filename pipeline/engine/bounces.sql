@@ -73,7 +73,7 @@ with reported as (
         b.occurred_at as created_at
     from bounced as b
     inner join identities as own on b.lead_id = own.lead_id
-    inner join identities as other on own.phone = other.phone
+    inner join lead_keys as other on own.phone = other.phone
     where b.channel = 'sms'
 )
 

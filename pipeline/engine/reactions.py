@@ -19,7 +19,7 @@ _SQL = Path(__file__).with_name("reactions.sql")
 _ENTRIES_SQL = Path(__file__).with_name("entry_events.sql")
 # The burst around an open or a click can be judged after this time (R5).
 JUDGED_AFTER = timedelta(seconds=JUDGED_SECONDS)
-_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def apply_reactions(con: duckdb.DuckDBPyConnection, now: datetime) -> int:
@@ -42,12 +42,17 @@ def apply_reactions(con: duckdb.DuckDBPyConnection, now: datetime) -> int:
     return count
 
 
-def react(
-    con: duckdb.DuckDBPyConnection, now: datetime, judged_before: datetime = _LONG_AGO
-) -> int:
+def react(con: duckdb.DuckDBPyConnection, now: datetime, judged_before: datetime = LONG_AGO) -> int:
     """Apply `new_events` and what could be judged before a moment; return how many it ended."""
     if fetch_value(con, "select exists (from enroll_event) and exists (from new_events)"):
         run_file(con, _ENTRIES_SQL, judged=JUDGED_SECONDS)
+    return react_in_running(con, now, judged_before)
+
+
+def react_in_running(
+    con: duckdb.DuckDBPyConnection, now: datetime, judged_before: datetime = LONG_AGO
+) -> int:
+    """Apply `new_events` to what runs, and to nothing that may begin; return how many it ended."""
     run_file(con, _SQL, judged_before=judged_before, now=now)
     wake_waits(con)
     return int(fetch_value(con, "select count(*) from stopping"))

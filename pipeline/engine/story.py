@@ -41,12 +41,16 @@ def find_lead(con: duckdb.DuckDBPyConnection, who: str) -> int:
         rows = con.execute(
             """
             select distinct lead_id
-            from identities
+            from lead_keys
             where
                 lead_id = try_cast($who as bigint)
                 or email = lower($who)
                 or phone = regexp_replace($who, '[ ()./-]', '', 'g')
                 or external_id = $who
+            union
+            select kept_lead_id
+            from merges
+            where lead_id = try_cast($who as bigint)
             """,
             {"who": who.strip()},
         ).fetchall()

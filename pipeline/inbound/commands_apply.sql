@@ -6,7 +6,8 @@ select
     coalesce(f.problem, 'names a lead_id that nobody has.') as problem
 from ingest_commands as c
 left join ingest_found as f on c.target_no = f.target_no
-left join leads as l on c.given_lead_id = l.lead_id;
+left join merges as g on c.given_lead_id = g.lead_id
+left join leads as l on coalesce(g.kept_lead_id, c.given_lead_id) = l.lead_id;
 
 insert into ingest_problems
 select

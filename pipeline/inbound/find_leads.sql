@@ -1,5 +1,6 @@
 -- Whom a record means: table ingest_targets (target_no, source, email, phone, external_id) in, ingest_found out.
 -- An address decides, then the source's key, then a phone; of several with one phone the oldest lead.
+-- What named a lead that was merged into another names the kept one.
 
 create or replace temp table ingest_found as
 with targets as (
@@ -18,7 +19,7 @@ keyed as (
 
 by_email as (
     select k.target_no, min(i.lead_id) as lead_id
-    from identities as i
+    from lead_keys as i
     inner join keyed as k using (email)
     group by k.target_no
 ),
@@ -26,12 +27,15 @@ by_email as (
 external_candidates as (
     select
         k.target_no, i.lead_id,
-        coalesce(i.details ->> '$.external_source', l.source) in (
-            k.source, regexp_replace(k.source, '^[a-z]+:', ''), upper(k.source)
+        bool_or(
+            coalesce(i.external_source, l.source) in (
+                k.source, regexp_replace(k.source, '^[a-z]+:', ''), upper(k.source)
+            )
         ) as is_own
-    from identities as i
+    from lead_keys as i
     inner join keyed as k using (external_id)
     inner join leads as l on i.lead_id = l.lead_id
+    group by k.target_no, i.lead_id
 ),
 
 -- A key of another source counts when it is the only lead with that key.
@@ -49,7 +53,7 @@ by_external as (
 
 by_phone as (
     select k.target_no, min_by(i.lead_id, (l.created_at, i.lead_id)) as lead_id
-    from identities as i
+    from lead_keys as i
     inner join keyed as k using (phone)
     inner join leads as l on i.lead_id = l.lead_id
     group by k.target_no

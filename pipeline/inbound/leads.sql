@@ -104,17 +104,17 @@ externals as (
 ),
 
 touched as (
-    select i.lead_id from identities as i semi join emails using (email)
+    select i.lead_id from lead_keys as i semi join emails using (email)
     union
-    select i.lead_id from identities as i semi join phones using (phone)
+    select i.lead_id from lead_keys as i semi join phones using (phone)
     union
-    select i.lead_id from identities as i semi join externals using (external_id)
+    select i.lead_id from lead_keys as i semi join externals using (external_id)
 )
 
 select
     i.lead_id, i.email, i.phone, i.external_id,
-    coalesce(i.details ->> '$.external_source', l.source) as external_source, l.created_at, false as is_learned
-from identities as i
+    coalesce(i.external_source, l.source) as external_source, l.created_at, false as is_learned
+from lead_keys as i
 inner join touched using (lead_id)
 inner join leads as l using (lead_id);
 

@@ -59,16 +59,28 @@ union all
 select l.rank, n.lead_id, true from labelled as l inner join numbered as n using (label);
 
 insert into ingest_problems
+with meant as (
+    select rank, lead_id, unnest(list_distinct([email_lead, external_lead, phone_lead])) as meant_id
+    from ingest_matches
+    where len(list_distinct([email_lead, external_lead, phone_lead])) > 1
+),
+
+-- The oldest keeps its id (R18).
+several as (
+    select m.rank, m.lead_id, list(m.meant_id order by l.created_at, m.meant_id) as ids
+    from meant as m
+    inner join leads as l on m.meant_id = l.lead_id
+    group by m.rank, m.lead_id
+)
+
 select
     l.segment, l.rejected_id, l.received_at, l.line_source,
-    'Its keys belong to several leads: taken as lead ' || m.lead_id
-    || '. If they are one person, run `drip merge-leads ' || list_aggregate(
-        list_sort(list_distinct([m.email_lead, m.external_lead, m.phone_lead])), 'string_agg', ' '
-    ) || '`.',
+    'Its keys belong to several leads: taken as lead ' || m.lead_id || '. If they are one person, run ' || array_to_string(
+        list_transform(m.ids[2:], lambda other: '`drip merge-leads ' || m.ids[1] || ' ' || other || '`'), ' and '
+    ) || '.',
     json_object('id', l.line_id, 'received_at', l.received_text, 'source', l.line_source, 'leads', [l.record])
-from ingest_matches as m
-inner join ingest_leads as l using (rank)
-where len(list_distinct([m.email_lead, m.external_lead, m.phone_lead])) > 1;
+from several as m
+inner join ingest_leads as l using (rank);
 
 create or replace temp table ingest_states as
 with touched as (
@@ -86,8 +98,14 @@ rows_of_leads as (
     inner join identities as i using (lead_id)
     union all
     select
-        a.lead_id, false, n.received_at, n.created_at, n.origin, n.email, n.phone, n.first_name, n.last_name,
-        n.external_id, n.source as external_source, n.source, n.country, n.timezone, n.attributes, n.details, n.rank
+        a.lead_id, false, n.received_at, n.created_at, n.origin,
+        -- What named a merged lead names the kept one, and does not take the place of what names it best.
+        if((a.lead_id, n.email) in (select (lead_id, email) from aliases), null, n.email) as email,
+        if((a.lead_id, n.phone) in (select (lead_id, phone) from aliases), null, n.phone) as phone,
+        n.first_name, n.last_name,
+        if(
+            (a.lead_id, n.external_id) in (select (lead_id, external_id) from aliases), null, n.external_id
+        ) as external_id, n.source as external_source, n.source, n.country, n.timezone, n.attributes, n.details, n.rank
     from ingest_assigned as a
     inner join ingest_leads as n using (rank)
 ),

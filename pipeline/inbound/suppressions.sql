@@ -10,7 +10,7 @@ with reported as (
 numbers as (
     select r.*, i.phone
     from reported as r
-    inner join identities as i using (lead_id)
+    inner join lead_keys as i using (lead_id)
     where r.channel = 'sms' and i.phone is not null
 ),
 
@@ -18,7 +18,7 @@ widened as (
     select * from reported
     union
     select i.lead_id, n.channel, n.reason, n.created_at
-    from identities as i
+    from lead_keys as i
     inner join numbers as n using (phone)
 )
 

@@ -1,7 +1,8 @@
 -- The ledger's tables: what has happened. One statement creates each; every column has its comment.
 -- Facts are appended. Only `live`, `moved_sends`, `segments`, `watermarks`, `entry_…`, `rule_exits`, `commands`, `leads`, `identities` and `suppressions.lifted_at` change.
 -- No keys or indexes on large tables: uniqueness is kept by moving a state in the same transaction, and tested.
--- Personal data stands in `identities`, `enrollment_contexts` and in `rejected.raw`, nowhere else (rules.md R22).
+-- Personal data stands in `identities`, `aliases`, `enrollment_contexts` and in `rejected.raw`, nowhere else (rules.md R22).
+-- A merge of two leads writes the kept lead's id wherever the other's stood.
 
 create table meta (
     key varchar not null,               -- schema_version | id_salt
@@ -54,6 +55,23 @@ create table identities (
     last_name varchar,
     external_id varchar,                -- the source's own key of the lead
     details json not null               -- other personal fields, by name: free text, sub_id, click_id
+);
+
+-- Leads that a person has found to be one: the other's id is nowhere else any more.
+create table merges (
+    lead_id bigint not null,            -- the one that is gone; once
+    kept_lead_id bigint not null,       -- leads: who it is now, after later merges too
+    merged_at timestamptz not null,     -- when
+    merged_by varchar                   -- who, in their own words
+);
+
+-- What named a lead that was merged into another; it goes on naming it. Personal data.
+create table aliases (
+    lead_id bigint not null,            -- leads: the kept one
+    email varchar,                      -- lower case
+    phone varchar,                      -- + and digits
+    external_id varchar,                -- the source's own key
+    external_source varchar not null    -- that source
 );
 
 create table suppressions (
@@ -131,7 +149,7 @@ create table assignments (
     probability double not null,        -- with which this arm was drawn
     assigned_at timestamptz not null,   -- time zero of the outcome window (R13)
     enrollment_id bigint,               -- where it was drawn; null for imports without enrollments
-    reason varchar not null             -- hash | winner (after a decision, outside the analysis) | import
+    reason varchar not null             -- hash | winner (after a decision, outside the analysis) | import | merge (not drawn: another arm of a merged lead, which takes the unit out of the analysis)
 );
 
 -- Tests by account: the leads that have come to the test, each under the account it had then.
@@ -204,6 +222,15 @@ create table pauses (
     paused_at timestamptz not null,     -- from: the command, or the tick that saw it
     resumed_at timestamptz,             -- to; null while in force
     reason varchar not null             -- operator's words, file, STOP, …
+);
+
+-- What an operator ended or settled by hand; `drip why` tells it in the story of whom it concerned.
+create table operator_acts (
+    acted_at timestamptz not null,      -- when
+    act varchar not null,               -- stopped | resolved
+    scope varchar not null,             -- enrollment | sequence | campaign, or send
+    name varchar not null,              -- its number or name
+    result varchar not null             -- of a stop how many it ended; of a send handed_over | withdrawn | withdrawn, due again
 );
 
 create table migrations (
@@ -395,6 +422,14 @@ create view placed_events as
 select e.* replace (coalesce(m.step_ix, e.step_ix) as step_ix)
 from events as e
 left join moved_sends as m on e.send_id = m.send_id;
+
+-- Whatever names a lead. Without an external source of its own a key is of the source of the lead.
+create view lead_keys as
+select lead_id, email, phone, external_id, details ->> '$.external_source' as external_source
+from identities
+union all
+select lead_id, email, phone, external_id, external_source
+from aliases;
 
 -- Views that people may query ----------------------------------------------------------------------------------------
 

@@ -100,3 +100,20 @@ def test_enroll_asks_for_whom_a_query_names_and_for_one_way_only(drip, started):
     assert "running" in drip("why", "ada@example.com").out
     assert drip("enroll", "welcome", "--segment", sql, "--lead", "ada@example.com").code == 1
     assert drip("enroll", "welcome").code == 1
+
+
+def test_two_leads_are_counted_first_and_merged_with_apply(drip, started):
+    now = datetime.now(UTC)
+    lead = {"email": "countess@example.com", "source": "API"}
+    line = landing_line(line_id="a" * 32, received_at=now, source="api", leads=[lead])
+    append_lines(started / "home", "inbound", [line], now)
+    assert drip("tick").code == 0
+    told = drip("merge-leads", "ada@example.com", "countess@example.com")
+    assert ("would be merged" in told.out, "--apply" in told.out) == (True, True)
+    assert drip("status", "--json").json()["leads"] == 2
+    done = drip(
+        "merge-leads", "ada@example.com", "countess@example.com", "--apply", "--json"
+    ).json()
+    assert (done["is_new"], done["is_applied"]) == (True, True)
+    assert drip("status", "--json").json()["leads"] == 1
+    assert "one lead already" in drip("merge-leads", "ada@example.com", "countess@example.com").out
