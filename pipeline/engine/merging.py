@@ -146,22 +146,29 @@ def _merge(
     now: datetime,
     by: str | None,
 ) -> tuple[dict[str, int], list[dict[str, Any]], list[str]]:
-    ids = {"keep": keep, "other": other}
     moved = {
         name: int(fetch_value(con, f"select count(*) from {name} where {column} = ?", [other]))  # noqa: S608 - names of our own
         for name, column in _COUNTED.items()
     }
     running = con.execute(
-        "select enrollment_id from live where lead_id in ($keep, $other) and not is_ended", ids
+        "select enrollment_id from live where lead_id in ($keep, $other) and not is_ended",
+        {"keep": keep, "other": other},
     ).fetchall()
-    _end_doubled(con, sequences, ids, now)
+    _end_doubled(con, sequences, keep, other, now)
     for onto, said_by in ((keep, other), (other, keep)):
         con.execute(_NEWS, {"onto": onto, "said_by": said_by})
         con.execute(_BLOCKS, {"onto": onto, "said_by": said_by, "now": now})
         react_in_running(con, now)
-    run_file(con, _HERE / "merging_arms.sql", **ids, now=now)
-    change_no = fetch_value(con, "select nextval('change_numbers')")
-    run_file(con, _HERE / "merging.sql", **ids, now=now, by=by, change_no=change_no)
+    run_file(con, _HERE / "merging_arms.sql", keep=keep, other=other, now=now)
+    run_file(
+        con,
+        _HERE / "merging.sql",
+        keep=keep,
+        other=other,
+        now=now,
+        by=by,
+        next_change=fetch_value(con, "select nextval('change_numbers')"),
+    )
     ended = con.sql(
         "select e.sequence_id as sequence, x.enrollment_id as enrollment, x.reason "
         "from enrollment_ends as x "
@@ -176,7 +183,8 @@ def _merge(
 def _end_doubled(
     con: duckdb.DuckDBPyConnection,
     sequences: tuple[CompiledSequence, ...],
-    ids: dict[str, int],
+    keep: int,
+    other: int,
     now: datetime,
 ) -> None:
     frame = pl.DataFrame(
@@ -185,7 +193,7 @@ def _end_doubled(
         orient="row",
     )
     con.register("reentry", frame)
-    run_file(con, _HERE / "merging_doubles.sql", **ids)
+    run_file(con, _HERE / "merging_doubles.sql", keep=keep, other=other)
     con.unregister("reentry")
     busy = con.execute(
         "select enrollment_id, sequence_id from doubled "

@@ -1,4 +1,4 @@
--- Everything of one lead becomes the other's. In: $keep, $other, $now, $by, $change_no.
+-- Everything of one lead becomes the other's. In: $keep, $other, $now, $by, $next_change.
 
 create or replace temp table one_lead as
 with pair as (
@@ -22,7 +22,7 @@ select
     json_merge_patch(min_by(attributes, is_kept), max_by(attributes, is_kept)) as attributes,
     max(origin) as origin,
     $now::timestamptz as updated_at,
-    $change_no as change_no,
+    $next_change as change_no,
     coalesce(max(email) filter (where is_kept), max(email)) as email,
     coalesce(max(phone) filter (where is_kept), max(phone)) as phone,
     coalesce(max(first_name) filter (where is_kept), max(first_name)) as first_name,
@@ -72,10 +72,10 @@ insert into identities by name
 select lead_id, email, phone, first_name, last_name, external_id, details
 from one_lead;
 
-update merges set kept_lead_id = $keep
+update merged_leads set kept_lead_id = $keep
 where kept_lead_id = $other;
 
-insert into merges by name
+insert into merged_leads by name
 select
     $other as lead_id,
     $keep as kept_lead_id,

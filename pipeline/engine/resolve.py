@@ -117,6 +117,11 @@ def resolve(settings: Settings, send_id: int, now: datetime, *, is_sent: bool) -
                 "attempt": attempts,
             },
         )
+        again = ", due again" if is_reopened else ""
+        con.execute(
+            "insert into operator_acts values (?, 'resolved', 'send', ?, ?)",
+            [now, str(send_id), f"{status}{again}"],
+        )
     return Resolved(send_id, status, is_reopened)
 
 

@@ -57,12 +57,21 @@ def stop(settings: Settings, target: Target, now: datetime) -> PauseReport:
                     f"Enrollment {target.enrollment_id} is not running. "
                     f"`drip why enrollment:{target.enrollment_id}` tells how it stands."
                 )
+            _record(con, target, now, count)
             return PauseReport(str(target), count)
         names = sequences_of(settings, con, target) or []
         count = _end(con, now, "stopped", sequences=names)
         if not is_in_force(con, target):
             record_pause(settings, con, target, now, "stopped")
+        _record(con, target, now, count)
         return PauseReport(str(target), count)
+
+
+def _record(con: duckdb.DuckDBPyConnection, target: Target, now: datetime, count: int) -> None:
+    con.execute(
+        "insert into operator_acts values (?, 'stopped', ?, ?, ?)",
+        [now, target.scope, target.name, f"{count} ended"],
+    )
 
 
 def end_archived(

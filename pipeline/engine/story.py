@@ -3,6 +3,7 @@
 Belongs here: reading it. Does not: showing it (`cli`), deciding anything.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from pipeline.ledger.store import open_ledger
 from pipeline.settings import DripError, Settings
 
 _SQL = Path(__file__).with_name("story.sql")
+_ENROLLMENT = "enrollment:"
 
 
 def tell_story(settings: Settings, who: str) -> list[dict[str, Any]]:
@@ -19,24 +21,29 @@ def tell_story(settings: Settings, who: str) -> list[dict[str, Any]]:
 
     Args:
         settings: home.
-        who: lead id, e-mail address, phone, external id, or `enrollment:<id>`.
+        who: lead id, e-mail address, phone, external id; or `enrollment:<id>`, for the story of
+            that enrollment only.
 
     Raises:
         DripError: nobody, or more than one lead, is called that.
     """
     with open_ledger(settings.home, read_only=True) as con:
         lead_id = find_lead(con, who)
+        number = _number_of(who)
         rows: list[dict[str, Any]] = (
-            con.sql(_SQL.read_text(), params={"lead_id": lead_id}).pl().to_dicts()
+            con.sql(_SQL.read_text(), params={"lead_id": lead_id, "enrollment_id": number})
+            .pl()
+            .to_dicts()
         )
     return rows
 
 
 def find_lead(con: duckdb.DuckDBPyConnection, who: str) -> int:
     """Return the id of the one lead that `who` names."""
-    if who.startswith("enrollment:") and who.removeprefix("enrollment:").isdigit():
-        sql = "select lead_id from enrollments where enrollment_id = $who::bigint"
-        rows = con.execute(sql, {"who": who.removeprefix("enrollment:")}).fetchall()
+    number = _number_of(who)
+    if number is not None:
+        sql = "select lead_id from enrollments where enrollment_id = $number"
+        rows = con.execute(sql, {"number": number}).fetchall()
     else:
         rows = con.execute(
             """
@@ -49,7 +56,7 @@ def find_lead(con: duckdb.DuckDBPyConnection, who: str) -> int:
                 or external_id = $who
             union
             select kept_lead_id
-            from merges
+            from merged_leads
             where lead_id = try_cast($who as bigint)
             """,
             {"who": who.strip()},
@@ -60,3 +67,8 @@ def find_lead(con: duckdb.DuckDBPyConnection, who: str) -> int:
         ids = ", ".join(str(row[0]) for row in rows)
         raise DripError(f"{len(rows)} leads are called {who!r}: {ids}. Give one of these ids.")
     return int(rows[0][0])
+
+
+def _number_of(who: str) -> int | None:
+    found = re.fullmatch(rf"{_ENROLLMENT}(\d{{1,18}})", who.strip())
+    return int(found[1]) if found else None

@@ -1,3 +1,4 @@
+-- The story of a lead, $lead_id; with $enrollment_id only what concerns that one of its enrollments.
 with steps_named as (
     select
         s.version_id,
@@ -10,10 +11,11 @@ with steps_named as (
 
 mine as (
     select
-        enrollment_id,
-        sequence_id
-    from enrollments
-    where lead_id = $lead_id
+        e.*,
+        coalesce(x.ended_at, 'infinity'::timestamptz) as ended_at
+    from enrollments as e
+    left join enrollment_ends as x on e.enrollment_id = x.enrollment_id
+    where e.lead_id = $lead_id and coalesce(e.enrollment_id = $enrollment_id, true)
 ),
 
 -- Pauses of a sequence or of everything, as far as an enrollment of the lead lived through them.
@@ -29,12 +31,10 @@ halts as (
             else p.paused_by
         end as reason
     from pauses as p
-    inner join enrollments as e on p.scope = 'everything' or (p.scope = 'sequence' and p.name = e.sequence_id)
-    left join enrollment_ends as x on e.enrollment_id = x.enrollment_id
+    inner join mine as e on p.scope = 'everything' or (p.scope = 'sequence' and p.name = e.sequence_id)
     where
-        e.lead_id = $lead_id
-        and (p.resumed_at is null or e.enrolled_at < p.resumed_at)
-        and (x.ended_at is null or x.ended_at > p.paused_at)
+        (p.resumed_at is null or e.enrolled_at < p.resumed_at)
+        and e.ended_at > p.paused_at
 ),
 
 told as (
@@ -57,8 +57,7 @@ told as (
         if(is_holdout, 'enrolled as holdout', 'enrolled') as what,
         sequence_id as detail,
         enrolled_by as reason
-    from enrollments
-    where lead_id = $lead_id
+    from mine
 
     union all by name
 
@@ -70,19 +69,23 @@ told as (
         c.sequence_id as detail,
         concat_ws(' by ', c.reason, c.requested_by) as reason
     from commands as c
-    where c.lead_id = $lead_id
+    where c.lead_id = $lead_id and ($enrollment_id::bigint is null or c.enrollment_id = $enrollment_id)
 
     union all by name
 
     select
-        a.assigned_at as moment,
+        if(a.reason = 'merge', a.assigned_at, coalesce(m.joined_at, a.assigned_at)) as moment,
         2 as rank,
         'experiment' as topic,
-        'assigned to ' || a.arm as what,
+        if(a.reason = 'merge', 'outside, seen in ', 'assigned to ') || a.arm as what,
         a.experiment_id as detail,
-        a.reason
+        a.reason || if(m.unit_id != $lead_id, ', by account', '') as reason
     from assignments as a
-    where a.unit_id = $lead_id
+    left join account_leads as m
+        on a.experiment_id = m.experiment_id and a.unit_id = m.unit_id and m.lead_id = $lead_id
+    where
+        (a.unit_id = $lead_id or m.lead_id is not null)
+        and coalesce(coalesce(m.enrollment_id, a.enrollment_id) = $enrollment_id, $enrollment_id::bigint is null)
 
     union all by name
 
@@ -109,7 +112,7 @@ told as (
     from send_outcomes as o
     inner join sends as d on o.send_id = d.send_id
     left join steps_named as n on d.version_id = n.version_id and d.step_ix = n.step_ix
-    where d.lead_id = $lead_id
+    where d.lead_id = $lead_id and coalesce(d.enrollment_id = $enrollment_id, true)
 
     union all by name
 
@@ -121,7 +124,16 @@ told as (
         coalesce(e.url, e.value || ' ' || e.currency, e.source) as detail,
         e.verdict as reason
     from events as e
-    where e.lead_id = $lead_id
+    -- What is known by address only concerns whatever ran then (R20).
+    where
+        e.lead_id = $lead_id
+        and (
+            $enrollment_id::bigint is null
+            or coalesce(
+                e.enrollment_id = $enrollment_id,
+                exists (from mine as m where e.occurred_at between m.enrolled_at and m.ended_at)
+            )
+        )
 
     union all by name
 
@@ -133,7 +145,7 @@ told as (
         coalesce(s.channel, 'every channel') as detail,
         s.reason
     from suppressions as s
-    where s.lead_id = $lead_id
+    where s.lead_id = $lead_id and (s.sequence_id is null or s.sequence_id in (select m.sequence_id from mine as m))
 
     union all by name
 
@@ -213,6 +225,59 @@ told as (
     union all by name
 
     select
+        g.merged_at as moment,
+        7 as rank,
+        'lead' as topic,
+        'merged' as what,
+        'lead ' || g.lead_id || ' into this one' as detail,
+        'by ' || g.merged_by as reason
+    from merged_leads as g
+    where
+        g.kept_lead_id = $lead_id
+        and (
+            $enrollment_id::bigint is null
+            or exists (from mine as m where g.merged_at between m.enrolled_at and m.ended_at)
+        )
+
+    union all by name
+
+    -- Who was ended by a stop, by which one.
+    select
+        o.acted_at as moment,
+        7 as rank,
+        'operator' as topic,
+        'stopped ' || o.scope as what,
+        o.name as detail,
+        o.result as reason
+    from operator_acts as o
+    inner join mine as m on o.acted_at = m.ended_at
+    inner join enrollment_ends as x on m.enrollment_id = x.enrollment_id and x.reason = 'stopped'
+    where
+        o.act = 'stopped'
+        and case o.scope
+            when 'enrollment' then o.name = m.enrollment_id::varchar
+            when 'sequence' then o.name = m.sequence_id
+            -- Which sequences a campaign had then stands in no row: its moment tells.
+            else true
+        end
+
+    union all by name
+
+    select
+        o.acted_at as moment,
+        7 as rank,
+        'operator' as topic,
+        'resolved' as what,
+        n.sequence_id || '/' || n.step_id || ' by ' || d.channel as detail,
+        o.result as reason
+    from operator_acts as o
+    inner join sends as d on o.act = 'resolved' and d.send_id = try_cast(o.name as bigint)
+    inner join mine as m on d.enrollment_id = m.enrollment_id
+    left join steps_named as n on d.version_id = n.version_id and d.step_ix = n.step_ix
+
+    union all by name
+
+    select
         x.ended_at as moment,
         8 as rank,
         'enrollment' as topic,
@@ -230,4 +295,4 @@ select
     detail,
     reason
 from told
-order by moment, rank
+order by moment, rank, detail, what

@@ -2,12 +2,12 @@
 
 create or replace temp table ingest_asked as
 select
-    c.target_no, coalesce(l.lead_id, f.lead_id) as lead_id,
+    c.target_no, coalesce(g.kept_lead_id, l.lead_id, f.lead_id) as lead_id,
     coalesce(f.problem, 'names a lead_id that nobody has.') as problem
 from ingest_commands as c
 left join ingest_found as f on c.target_no = f.target_no
-left join merges as g on c.given_lead_id = g.lead_id
-left join leads as l on coalesce(g.kept_lead_id, c.given_lead_id) = l.lead_id;
+left join merged_leads as g on c.given_lead_id = g.lead_id
+left join leads as l on c.given_lead_id = l.lead_id;
 
 insert into ingest_problems
 select

@@ -75,7 +75,8 @@ several as (
 
 select
     l.segment, l.rejected_id, l.received_at, l.line_source,
-    'Its keys belong to several leads: taken as lead ' || m.lead_id || '. If they are one person, run ' || array_to_string(
+    'Its keys belong to several leads: taken as lead ' || m.lead_id || '. If they are one person, run '
+    || array_to_string(
         list_transform(m.ids[2:], lambda other: '`drip merge-leads ' || m.ids[1] || ' ' || other || '`'), ' and '
     ) || '.',
     json_object('id', l.line_id, 'received_at', l.received_text, 'source', l.line_source, 'leads', [l.record])

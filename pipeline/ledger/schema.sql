@@ -58,7 +58,7 @@ create table identities (
 );
 
 -- Leads that a person has found to be one: the other's id is nowhere else any more.
-create table merges (
+create table merged_leads (
     lead_id bigint not null,            -- the one that is gone; once
     kept_lead_id bigint not null,       -- leads: who it is now, after later merges too
     merged_at timestamptz not null,     -- when
@@ -230,7 +230,7 @@ create table operator_acts (
     act varchar not null,               -- stopped | resolved
     scope varchar not null,             -- enrollment | sequence | campaign, or send
     name varchar not null,              -- its number or name
-    result varchar not null             -- of a stop how many it ended; of a send handed_over | withdrawn | withdrawn, due again
+    result varchar not null             -- of a stop `<n> ended`; of a send handed_over | withdrawn | withdrawn, due again
 );
 
 create table migrations (

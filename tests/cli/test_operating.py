@@ -117,3 +117,10 @@ def test_two_leads_are_counted_first_and_merged_with_apply(drip, started):
     assert (done["is_new"], done["is_applied"]) == (True, True)
     assert drip("status", "--json").json()["leads"] == 1
     assert "one lead already" in drip("merge-leads", "ada@example.com", "countess@example.com").out
+    told = drip("why", "countess@example.com").out
+    assert ("merged" in told, "exited" in told) == (True, True)
+    assert drip("refresh").code == 0
+    published = drip("query", "from marts.enrollments", "--json").json()
+    ends = {(row["status"], row["end_reason"]) for row in published}
+    assert (len(published), ends) == (2, {("active", None), ("exited", "merged")})
+    assert len(drip("query", "from marts.leads", "--json").json()) == 1

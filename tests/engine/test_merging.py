@@ -159,7 +159,7 @@ def test_merging_loses_no_suppression_doubles_no_contact_and_no_enrollment(make_
         assert not merge(world, kept, gone).is_new
         assert everything(world) == after
         for name, rows in after.items():
-            if name not in ("merges", "rejected"):
+            if name not in ("merged_leads", "rejected"):
                 assert not [row for row in rows if str(gone_id) in row], name
 
         wanted = {(kept_id, *rest) for _, *rest in suppressed}
@@ -268,7 +268,7 @@ def test_a_merged_lead_can_be_merged_on_and_every_name_goes_with_it(apart):
     merge(world, ANN, BOB)
     merge(world, "cid@example.com", ANN)
     kept = id_of(world, "cid@example.com")
-    assert world.rows("select distinct kept_lead_id from merges") == [(kept,)]
+    assert world.rows("select distinct kept_lead_id from merged_leads") == [(kept,)]
     assert world.rows("select distinct lead_id from aliases") == [(kept,)]
     assert tell_story(world.settings, str(first)) == tell_story(world.settings, str(kept))
 

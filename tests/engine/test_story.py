@@ -5,8 +5,13 @@ from datetime import timedelta
 
 import pytest
 
+from pipeline.engine.merging import merge_leads
 from pipeline.engine.pauses import Target, pause, resume, resume_enrollment
+from pipeline.engine.resolve import resolve
+from pipeline.engine.stops import stop
 from pipeline.engine.story import tell_story
+from pipeline.inbound.landing import append_lines, format_instant
+from pipeline.ledger.locks import hold_lock
 from pipeline.settings import DripError
 
 TWO = (
@@ -127,13 +132,13 @@ def test_a_lead_is_found_by_whatever_names_it(world):
         "ada@example.com",
         " ADA@Example.com ",
         "+1 555-0100",
-        "enrollment:1",
     ):
         assert tell_story(world.settings, who) == story
 
 
 @pytest.mark.parametrize(
-    "who", ["nobody@example.com", "", "enrollment:99", "enrollment:x", "12", "%"]
+    "who",
+    ["nobody@example.com", "", "enrollment:99", "enrollment:x", f"enrollment:{10**30}", "12", "%"],
 )
 def test_whoever_is_not_there_is_named(world, who):
     world.leads(1)
@@ -172,3 +177,78 @@ def test_pauses_of_the_sequence_and_of_everything_are_part_of_it_while_the_lead_
     assert ("pause", "sequence paused", "one", "holidays") in story
     assert ("pause", "sequence resumed", "one", "after 1 day 06:00:00") in story
     assert not [row for row in story if "everything" in row[1]]
+
+
+def test_an_enrollment_tells_its_own_story_and_no_other_of_its_lead(world):
+    world.sequence("one", TWO)
+    world.sequence("two", TWO, head="enroll: {when: \"lead.source = 'ONE'\"}\n")
+    world.leads(1)
+    world.event("custom", name="before", email="u0@example.com")
+    world.tick(seconds=60)
+    world.now += timedelta(minutes=5)
+    sends = dict(
+        world.rows(
+            "select q.sequence_id, d.send_id from sends as d "
+            "inner join sequence_versions as q on d.version_id = q.version_id"
+        )
+    )
+    world.event("delivered", send_id=sends["one"])
+    world.event("opened", send_id=sends["two"], agent="Mozilla/5.0 (X11) Firefox/140.0")
+    world.event("meeting_booked", email="u0@example.com")
+    world.tick()
+    numbers = dict(world.rows("select sequence_id, enrollment_id from enrollments"))
+    whole = told(world)
+    for own, other in (("one", "two"), ("two", "one")):
+        story = told(world, f"enrollment:{numbers[own]}")
+        assert ("enrollment", "enrolled", own, "rule") in story
+        assert ("send", "handed_over", f"{own}/a by email", None) in story
+        assert [row for row in whole if row[2].startswith(own)] == [
+            row for row in story if row[2].startswith(own)
+        ]
+        assert not [row for row in story if row[2].startswith(other)]
+        kinds = {what for topic, what, _, _ in story if topic == "event"}
+        assert kinds == {"meeting_booked", "delivered" if own == "one" else "opened"}
+
+
+def test_what_an_operator_stopped_resolved_and_merged_stands_in_rows_of_its_own(world):
+    world.sequence("one", TWO)
+    world.leads(3)
+    world.tick()
+    world.now += timedelta(minutes=5)
+    merge_leads(
+        world.settings, "u0@example.com", "u1@example.com", world.now, by="Ann", is_applied=True
+    )
+    (gone,) = world.rows("select lead_id from merged_leads")[0]
+    story = told(world)
+    assert ("lead", "merged", f"lead {gone} into this one", "by Ann") in story
+    assert ("enrollment", "exited", "one", "merged") in story
+    world.now += timedelta(minutes=5)
+    (number,) = world.rows("select min(enrollment_id) from live")[0]
+    stop(world.settings, Target("enrollment", str(number)), world.now)
+    world.now += timedelta(minutes=5)
+    stop(world.settings, Target("sequence", "one"), world.now)
+    stories = told(world) + told(world, "u2@example.com")
+    stops = [row for row in stories if row[0] == "operator"]
+    assert sorted(stops) == [
+        ("operator", "stopped enrollment", str(number), "1 ended"),
+        ("operator", "stopped sequence", "one", "1 ended"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("is_sent", "result"), [(True, "handed_over"), (False, "withdrawn, due again")]
+)
+def test_a_send_that_a_person_settled_is_told_when_it_was_settled(world, is_sent, result):
+    world.sequence("one", TWO)
+    world.leads(1)
+    with hold_lock(world.home / "dispatch.lock"):
+        world.tick()
+    begin = {"begin": 1, "attempt": 1, "at": format_instant(world.now)}
+    append_lines(world.home, "journal", [begin], world.now)
+    world.tick()
+    world.now += timedelta(minutes=5)
+    resolve(world.settings, 1, world.now, is_sent=is_sent)
+    rows = [row for row in tell_story(world.settings, "enrollment:1") if row["topic"] == "operator"]
+    assert [list(row.values()) for row in rows] == [
+        [world.now, "operator", "resolved", "one/a by email", result]
+    ]
