@@ -93,6 +93,7 @@ HOLIDAYS = [
 ]
 OTHER_PERCENTS = {2: [(50, 50), (10, 90)], 3: [(30, 30, 40), (10, 20, 70)]}
 GAPS = [0, 1, 30, 90, 240, 720, 720, 720, 1440, 1440, 1500, 2880, 10080]
+OF_PLAN: Condition = ("lead", "plan", "pro")
 AGENTS = [READER, PROXY, READER, *SCANNERS, None]
 
 
@@ -141,8 +142,7 @@ def draw_condition(draw: Draw, before: list[str], depth: int = 0) -> Condition:
 
 
 def draw_lead_condition(draw: Draw) -> Condition:
-    of_plan = ("lead", "plan", "pro")
-    plain = pick(draw, [("lead", "country", "US"), of_plan, of_plan, ("unknown", "timezone")])
+    plain = pick(draw, [("lead", "country", "US"), OF_PLAN, ("unknown", "timezone")])
     return ("not", plain) if one_in(draw, 3) else plain
 
 
@@ -291,16 +291,23 @@ def draw_sequence(draw: Draw, name: str, sources: list[str]) -> Sequence:
         # Nothing stops: then suppression alone must.
         react = [(kind, "continue") for kind in ("unsubscribed", "complained", "bounced")]
     goal = pick(draw, ["sale", None])
+    entry = draw_entry(draw, f"{name.split('-', maxsplit=1)[0]}-spring")
+    only = draw_lead_condition(draw) if one_in(draw, 4) else None
+    most = 5
+    if one_in(draw, 6):
+        # Who turns into a rule again has been through it: it is short.
+        entry |= {"reenter": "auto", "cooldown_hours": 0, "event": None}
+        only, most = OF_PLAN, 2
     return Sequence(
         name=name,
-        steps=StepMaker(draw, name, one_in(draw, 2), goal).steps(2, 5, []),
+        steps=StepMaker(draw, name, one_in(draw, 2), goal).steps(most // 2, most, []),
         sources=tuple(sources[: draw.randint(1, len(sources))]),
         status="paused" if one_in(draw, 12) else "active",
-        only=draw_lead_condition(draw) if one_in(draw, 4) else None,
+        only=only,
         goal=goal,
         holdout_percent=pick(draw, [0, 0, 0, 20, 50]),
         max_leads=pick(draw, [None, None, None, None, None, 1, 3]),
-        **draw_entry(draw, f"{name.split('-', maxsplit=1)[0]}-spring"),
+        **entry,
         per_day=pick(draw, [None, None, None, 1, 2, 4]),
         per_hour=pick(draw, [None, None, None, None, 1, 3]),
         lead_per_day=pick(draw, [None, None, None, None, None, None, 1, 2]),
@@ -383,7 +390,7 @@ def draw_lead(draw: Draw, name: str, number: int, sources: list[str]) -> Lead:
         phone=phone,
         country=pick(draw, ["US", "DE", None]),
         zone=pick(draw, [None, *ZONES]),
-        plan=pick(draw, ["pro", "free", None]),
+        plan=pick(draw, ["pro", "pro", "free", None]),
         age_hours=pick(draw, [0, 0, 3]),
         domain=f"{pick(draw, DOMAINS)}.{name.partition('-')[0]}.example",
     )
@@ -547,7 +554,7 @@ def draw_turns(draw: Draw, lead: Lead, beats: int) -> list[Happening]:
         ]
     return [
         Happening(beat, "changes", lead.name, fields=(("plan", plan),))
-        for beat, plan in ((beats // 3, "free"), (beats - 2, "pro"))
+        for beat, plan in ((beats // 2, "free"), (beats - 3, "pro"))
     ]
 
 
