@@ -31,7 +31,7 @@ _DAY_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "to_at": pl.Datetime("us", "UTC"),
 }
 # Reasons to put a step off that are no limit: they are what the sequence asks for.
-_WISHES = ("window", "paused")
+_WISHES = ("window", "paused", "preferred_hours")
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import polars as pl
 from pipeline.engine.advance import advance
 from pipeline.engine.assignment import draw_arms
 from pipeline.engine.limits import Clock, apply_limits, limits_reach
+from pipeline.engine.preferred_hours import apply_preferred_hours
 from pipeline.engine.programme import Programme, case_by_step
 from pipeline.engine.trials import apply_arms, apply_senders
 from pipeline.engine.viability import choose_channels
@@ -99,6 +100,7 @@ def _plan_messages(
     run_file(
         con, _HERE / "plan_messages.sql", expressions={"step_when": _step_conditions(programme)}
     )
+    apply_preferred_hours(con, programme, salt, now)
     draw_arms(con, salt)
     apply_senders(con, programme.varied)
     run_file(con, _HERE / "plan_verdicts.sql")

@@ -5,7 +5,7 @@ create or replace temp table verdicts as
 select
     r.* exclude (stopped_by),
     case
-        when r.stopped_by = 'window' or p.reason is not null then 'postponed'
+        when r.stopped_by in ('window', 'preferred_hours') or p.reason is not null then 'postponed'
         when r.stopped_by is not null then 'skipped'
         when r.is_ghost then 'held_out'
         else 'claimed'
@@ -16,7 +16,7 @@ select
         when r.is_holdout then 'holdout'
         when r.is_ghost then 'step_holdout'
     end as reason,
-    case when r.stopped_by = 'window' then r.now_opens_at else p.until_at end as until_at,
+    case when r.stopped_by in ('window', 'preferred_hours') then r.now_opens_at else p.until_at end as until_at,
     case when outcome = 'claimed' then coalesce(r.send_id, nextval('send_ids')) end as claimed_send_id,
     a.arm as content_arm
 from reachable as r

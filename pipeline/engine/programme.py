@@ -6,7 +6,7 @@ Belongs here: registering new versions and experiments, and the relations `step`
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from pipeline.engine.definitions import (
     whole_holdout,
 )
 from pipeline.engine.pauses import read_halted
+from pipeline.engine.preferred_scores import Scores, read_hour_scores
 from pipeline.engine.registry import register_sequences
 from pipeline.engine.waits import create_waits
 from pipeline.ledger.statements import fetch_value
@@ -48,6 +49,7 @@ class Programme:
     steps: dict[int, tuple[CompiledStep, ...]]
     is_halted: bool = False
     halted: frozenset[str] = frozenset()
+    hour_scores: Scores = field(default_factory=dict)
 
     def is_running(self, sequence_id: str) -> bool:
         """Return whether no pause is in force over it: a file's, an operator's, everything's."""
@@ -120,7 +122,11 @@ def load_programme(
     tests = register_experiments(con, workspace, runnable, now)
     version_ids = {s.sequence_id: _register_version(con, s, tests, now) for s in runnable}
     steps = _load_steps(con, version_ids, runnable, also)
-    programme = Programme(workspace, tuple(runnable), version_ids, steps, *read_halted(con))
+    asking = {s.sequence_id for s in runnable if s.calendar.prefers_hours}
+    scores = read_hour_scores(home, asking) if home and asking else {}
+    programme = Programme(
+        workspace, tuple(runnable), version_ids, steps, *read_halted(con), hour_scores=scores
+    )
     _create_relations(con, programme, tests, home)
     return programme
 

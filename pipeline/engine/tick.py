@@ -191,7 +191,9 @@ class Run:
         report.add(resumed=resume_due(con, now))
         report.is_stopped = (self.settings.home / STOP_FILE).exists()
         if reconcile_pauses(con, self.sequences, now, is_stopped=report.is_stopped):
-            self.programme = load_programme(con, self.workspace, self.sequences, now)
+            self.programme = load_programme(
+                con, self.workspace, self.sequences, now, self.settings.home
+            )
         report.add(ended=end_archived(con, self.sequences, now))
         if report.is_dispatcher and self.read_answers(con, now):
             report.add(**settle(con, self.keys.salt))

@@ -152,6 +152,19 @@ create table assignments (
     reason varchar not null             -- hash | winner (after a decision, outside the analysis) | import | merge (not drawn: another arm of a merged lead, which takes the unit out of the analysis)
 );
 
+-- Of sequences with preferred hours: the block of the day that was drawn for a message, once; no row = no choice.
+create table hour_draws (
+    enrollment_id bigint not null,      -- enrollments
+    version_id bigint not null,
+    step_ix smallint not null,          -- step of that version; drawn once for each
+    drawn_at timestamptz not null,      -- the tick
+    slot_at timestamptz not null,       -- first open instant of the block, or the tick itself
+    local_on date not null,             -- day in the zone of the enrollment
+    block smallint not null,            -- four hours of the wall clock: 0 = 00:00 to 04:00, 5 = 20:00 to 24:00
+    propensity double not null,         -- with which this block was drawn among those that were open
+    scored_at timestamptz not null      -- moment of the scores that decided
+);
+
 -- Tests by account: the leads that have come to the test, each under the account it had then.
 create table account_leads (
     experiment_id varchar not null,     -- experiments, of unit account

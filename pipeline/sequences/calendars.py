@@ -27,6 +27,7 @@ class Calendar:
             minute above 1440 lies on the next day.
         holidays: Names of holidays (`closed_days`), ascending; on their dates no window opens.
         quiet: Hours of a channel, like windows, in which nobody is contacted on any day (R3).
+        prefers_hours: Of the open hours of a day, one is drawn by the published scores.
     """
 
     timezone: str = "lead"
@@ -35,6 +36,7 @@ class Calendar:
     windows: tuple[tuple[int, int], ...] = ((9 * 60, 17 * 60),)
     holidays: tuple[str, ...] = ()
     quiet: tuple[tuple[int, int], ...] = ()
+    prefers_hours: bool = False
 
     @property
     def is_always_open(self) -> bool:

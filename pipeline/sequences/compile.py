@@ -351,6 +351,7 @@ class _Compiler:
                 file.calendar.days,
                 file.calendar.hours,
                 file.calendar.holidays,
+                prefers_hours=file.calendar.preferred_hours,
             ),
             enroll_when_sql=self._condition(
                 ("enroll", "when"),

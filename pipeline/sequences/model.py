@@ -396,13 +396,18 @@ def _refuse(name: str, value: object) -> None:
 
 
 class CalendarFile(_Strict):
-    """When a sequence may contact people (R3)."""
+    """When a sequence may contact people (R3).
+
+    With `preferred_hours`, mails and texts go out in the hours of the day that worked best so far,
+    as the last refresh scored them; an open window stays the outer limit.
+    """
 
     timezone: Annotated[str, _check_text(_check_lead_zone)] = "lead"
     fallback_timezone: Zone = "America/New_York"
     days: Annotated[tuple[int, ...], BeforeValidator(_read_days)] = (0, 1, 2, 3, 4)
     hours: Hours = ((540, 1020),)
     holidays: Annotated[tuple[str, ...], BeforeValidator(read_holidays)] = ()
+    preferred_hours: bool = False
 
 
 class LimitsFile(_Strict):

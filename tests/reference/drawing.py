@@ -279,8 +279,32 @@ def draw_calendar(draw: Draw) -> Calendar:
         return Calendar()
     zone = pick(draw, ["lead", "lead", *ZONES[:8]])
     return Calendar(
-        zone, pick(draw, ZONES[:3]), pick(draw, DAYS), pick(draw, HOURS), pick(draw, HOLIDAYS)
+        zone,
+        pick(draw, ZONES[:3]),
+        pick(draw, DAYS),
+        pick(draw, HOURS),
+        pick(draw, HOLIDAYS),
+        prefers_hours=one_in(draw, 3),
     )
+
+
+def draw_scores(
+    draw: Draw, sequences: tuple[Sequence, ...]
+) -> tuple[tuple[str, tuple[float | None, ...]], ...]:
+    """What is published of the hours of each sequence: much, with a gap, or nothing at all."""
+    found = []
+    for sequence in sequences:
+        worth = pick(draw, [[0.1, 0.2, 0.3], [0.1, 0.2, 0.2, 0.3, None], [0.5], []])
+        if worth:
+            # Few draws for many numbers: the same week of blocks, from another place on.
+            start, step = draw(st.integers(0, 6)), draw(st.integers(1, 4))
+            found.append(
+                (
+                    sequence.name,
+                    tuple(worth[(start + step * place) % len(worth)] for place in range(42)),
+                )
+            )
+    return tuple(found)
 
 
 def draw_sequence(draw: Draw, name: str, sources: list[str]) -> Sequence:
@@ -520,6 +544,7 @@ def draw_world(
         orders=draw_orders(draw, sequences, beats),
         mailboxes=tuple(draw_mailbox(draw, name, channel, start) for channel in ("email", "sms")),
         house=house,
+        scores=draw_scores(draw, sequences),
     )
 
 

@@ -410,6 +410,7 @@ class Interpreter:
         self.assignments: dict[tuple[str, int], tuple[Any, ...]] = {}
         self.members: dict[tuple[str, str], tuple[int, datetime]] = {}
         self.tests: dict[str, tuple[Any, ...]] = {}
+        self.hours: list[tuple[Any, ...]] = []  # journey, step, and the block that was drawn
         self.journal: list[tuple[Journey, str, str | None, datetime]] = []
         self.next_at: datetime | None = None
         self.now = self.before = start
@@ -1255,6 +1256,10 @@ class Interpreter:
             if late and step.late_then == "skip":
                 self.skip(journey, step, now, "late")
                 return None
+            preferred = self.preferred_hour(journey, step, now, slot)
+            if preferred > now:
+                self.postpone(journey, step, now, "preferred_hours", preferred)
+                return None
             if step.when and not self.is_true(step.when, journey, now):
                 self.skip(journey, step, now, "condition")
                 return None
@@ -1268,6 +1273,47 @@ class Interpreter:
             self.skip(journey, step, now, reason)
             return None
         return slot
+
+    def preferred_hour(
+        self, journey: Journey, step: Step, now: datetime, slot: datetime
+    ) -> datetime:
+        """When a message goes, of the open hours that its day still has; drawn once (R3)."""
+        calendar, scores = self.window(journey), dict(self.world.scores).get(journey.sequence)
+        today = wall(now, journey.zone).date()
+        midnight = datetime.combine(today, time())
+        if (
+            not calendar.prefers_hours
+            or scores is None
+            or journey.channel not in ("email", "sms")
+            or journey.send is not None
+            or (step.test and step.test.varies == "send_time")
+            or any(one is journey and name == step.name for one, name, *_ in self.hours)
+            or slot < first_instant(midnight, journey.zone)
+        ):
+            return now
+        slots = {}
+        for block in range(6):
+            begins, ends = (
+                first_instant(midnight + timedelta(hours=4 * number), journey.zone)
+                for number in (block, block + 1)
+            )
+            if now < ends and first_open(calendar, journey.zone, max(begins, now)) < ends:
+                slots[block] = first_open(calendar, journey.zone, max(begins, now))
+        known = {block: scores[today.weekday() * 6 + block] for block in slots}
+        if len(slots) == 1 or None in known.values():
+            return now
+        # The best one that is still open, and now and then another one, to learn about it.
+        best = max(known, key=lambda block: (known[block], -block))
+        lead = self.names.leads[journey.person.name]
+        drawn = fraction(self.names.salt, "hours", f"{journey.sequence}/{step.name}", lead)
+        passed = 0.0
+        for block in slots:
+            share = 0.15 / len(slots) + (0.85 if block == best else 0)
+            passed += share
+            if drawn < passed or block == max(slots):
+                break
+        self.hours.append((journey, step.name, now, slots[block], today, block, round(share, 9)))
+        return slots[block]
 
     def unreachable(self, journey: Journey) -> str | None:
         if journey.channel in NO_CONTACTS:
@@ -1592,6 +1638,7 @@ class Interpreter:
             "assignments": [
                 (name, lead, *rest) for (name, _), (*rest, lead) in self.assignments.items()
             ],
+            "hours": [(*key(j), *rest) for j, *rest in self.hours],
             "members": [(name, lead, at) for (name, lead), (_, at) in self.members.items()],
             "suppressions": [
                 (r.person.name, r.channel, r.reason, r.created_at, r.lifted_at)

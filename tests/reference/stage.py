@@ -18,6 +18,7 @@ from pipeline.engine.tick import Run, TickReport, load_files
 from pipeline.inbound.landing import append_lines, landing_line
 from pipeline.ledger.store import ledger_path
 from pipeline.settings import DripError, Settings, load_keys
+from pipeline.warehouse.paths import warehouse_path
 from tests.reference.interpreter import Names
 from tests.reference.worlds import (
     SAID,
@@ -101,6 +102,13 @@ QUERIES = {
         from assignments as a inner join enrollments as e using (enrollment_id)
         inner join names as n using (lead_id)
     """,
+    "hours": """
+        select n.name, e.sequence_id, s.step_id, h.drawn_at, h.slot_at, h.local_on, h.block,
+            round(h.propensity, 9)
+        from hour_draws as h inner join enrollments as e using (enrollment_id)
+        inner join steps as s on h.version_id = s.version_id and h.step_ix = s.step_ix
+        inner join names as n using (lead_id)
+    """,
     "members": """
         select m.experiment_id, n.name, m.joined_at
         from account_leads as m inner join names as n using (lead_id)
@@ -157,6 +165,7 @@ class Stage:
         for world in universe.worlds:
             for sequence in world.sequences:
                 write_sequence(self.folder, sequence)
+        publish_scores(self.home, universe)
         self.settings = Settings(home=self.home, sequences=self.folder)
         self.keys = load_keys(self.home)
         self.leads = {lead.name: lead for world in universe.worlds for lead in world.leads}
@@ -370,6 +379,29 @@ class Stage:
             table: self.con.execute(query.format(**masks)).fetchall()
             for table, query in QUERIES.items()
         }
+
+
+def publish_scores(home: Path, universe: Universe) -> None:
+    """A published warehouse that holds nothing but the scores of hours."""
+    rows = [
+        (name, place // 6, place % 6, score)
+        for world in universe.worlds
+        for name, scores in world.scores
+        for place, score in enumerate(scores)
+    ]
+    if not rows:
+        return
+    with duckdb.connect(str(warehouse_path(home))) as con:
+        con.execute("create schema analysis")
+        con.execute(
+            "create table analysis.send_times (sequence_id varchar, weekday bigint, block bigint, "
+            "score double, computed_at timestamptz)"
+        )
+        values = ", ".join(["(?, ?, ?, ?, '2026-01-01')"] * len(rows))
+        con.execute(
+            f"insert into analysis.send_times values {values}",
+            [value for row in rows for value in row],
+        )
 
 
 def beat_instant(now: datetime, beat: Beat, next_at: datetime | None) -> datetime:

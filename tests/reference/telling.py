@@ -127,6 +127,8 @@ def count_rows(seen: Counter[str], world: World, rows: Rows) -> None:
         seen[row[4]] += 1
     for row in rows["assignments"]:
         seen["assigned (holdout)" if row[2] == "(holdout)" else "assigned"] += 1
+    for row in rows["hours"]:
+        seen["hour drawn for later" if row[4] > row[3] else "hour drawn for now"] += 1
     seen["of an account"] += len(rows["members"])
     for row in rows["requests"]:
         seen[f"request {row[7] or row[6] or 'open'}"] += 1

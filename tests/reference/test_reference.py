@@ -108,6 +108,56 @@ def test_they_agree_on_who_is_called_again_and_when(playground: Path) -> None:
     assert seen["sent by hook"]
 
 
+@st.composite
+def preferring(draw: st.DrawFn) -> Universe:
+    """Messages that wait for the best hour of their day, some of them tested or held up."""
+    hours = draw(
+        st.sampled_from([("00:00-24:00",), ("09:00-17:00",), ("08:00-13:00", "18:00-02:00")])
+    )
+    zones = ["America/New_York", "Asia/Kolkata", "Europe/London", "America/Sao_Paulo"]
+    calendar = Calendar(
+        zone=draw(st.sampled_from(["lead", *zones])), hours=hours, prefers_hours=True
+    )
+    never = ("lead", "plan", "pro")
+    steps = (
+        Step("a", draw(st.sampled_from(["email", "sms"])), late_minutes=120),
+        Step("b", "email", Delay(1, "d"), when=draw(st.sampled_from([None, never]))),
+        Step("c", draw(st.sampled_from(["task", "email"])), Delay(2, "h")),
+    )
+    limits = {"per_hour": draw(st.sampled_from([None, 2])), "lead_per_day": 1, "per_lead": 60}
+    sequence = Sequence("w0-a", steps, ("W0",), calendar=calendar, holdout_percent=20, **limits)
+    leads = tuple(
+        Lead(f"w0-l{n}", "W0", phone=f"+1555010{n:04d}", zone=draw(st.sampled_from(zones)))
+        for n in range(10)
+    )
+    told = [Happening(draw(st.integers(0, 3)), "arrives", lead.name) for lead in leads]
+    told += [Happening(5, "changes", lead.name, fields=(("plan", "pro"),)) for lead in leads[::2]]
+    minutes = draw(st.lists(st.sampled_from([45, 130, 700]), min_size=14, max_size=14))
+    beats = tuple(Beat(m, waits_for_due=draw(st.booleans())) for m in minutes)
+    score = st.sampled_from([0.1, 0.2, 0.3])
+    scores = draw(st.lists(score, min_size=42, max_size=42))
+    world = World("w0", (sequence,), leads, tuple(told), scores=(("w0-a", tuple(scores)),))
+    # Clocks change on the last of these days in New York, and in London three weeks later.
+    start = draw(st.sampled_from([datetime(2026, 1, 5, 15), datetime(2026, 3, 6, 3)]))
+    return Universe(start.replace(tzinfo=UTC), beats, (world,))
+
+
+@pytest.mark.timeout(600)
+def test_they_agree_on_the_hours_that_are_preferred(playground: Path) -> None:
+    seen: Counter[str] = Counter()
+
+    @lived(12)
+    @given(preferring())
+    def agree(universe: Universe) -> None:
+        live_through(playground, universe, seen)
+
+    agree()
+    assert seen["hour drawn for now"] >= 20
+    assert seen["hour drawn for later"] >= 20
+    assert seen["postponed preferred_hours"] == seen["hour drawn for later"]
+    assert seen["held_out holdout"]
+
+
 @pytest.mark.prove
 @pytest.mark.timeout(1800)
 def test_engine_and_interpreter_agree_on_two_thousand_lead_histories(playground: Path) -> None:
@@ -138,6 +188,7 @@ def unseen(seen: Counter[str]) -> set[str]:
         "request not_active", "request unknown_sequence", "request open",
         "second version", "skipped experiment", "held_out step_holdout", "of an account", "sent by second",
         "exited archived", "sequence paused by operator", "sequence resumed by operator",
+        "postponed preferred_hours", "hour drawn for now", "hour drawn for later",
         "sequence paused by file", "sequence resumed by file", "everything paused by operator",
         "everything resumed by operator", "everything paused by STOP", "everything resumed by STOP",
     } - {name for name, count in seen.items() if count}  # fmt: skip

@@ -101,6 +101,7 @@ class Calendar:
     hours: tuple[str, ...] = ("00:00-24:00",)
     holidays: tuple[str, ...] = ()  # US, DE-BY, dates
     quiet: tuple[str, ...] = ()  # of the open step's channel
+    prefers_hours: bool = False
 
 
 @dataclass(frozen=True)
@@ -249,6 +250,7 @@ class World:
     mailboxes: tuple[Mailbox, ...] = ()
     house: House = House()  # the same in every world of a universe
     orders: tuple[Order, ...] = ()
+    scores: tuple[tuple[str, tuple[float | None, ...]], ...] = ()  # of sequences: 6 blocks, 7 days
 
     def answer(self, lead: str, step: str, attempt: int) -> str:
         """What the other side says to one attempt: accepted, busy, later, refused or nothing."""
@@ -390,6 +392,8 @@ def sequence_file(sequence: Sequence) -> dict[str, Any]:
         "limits": limits,
         "steps": [step_file(step) for step in sequence.steps],
     }
+    if sequence.calendar.prefers_hours:
+        file["calendar"]["preferred_hours"] = True
     if sequence.calendar.holidays:
         file["calendar"]["holidays"] = list(sequence.calendar.holidays)
     if sequence.drain:
