@@ -34,3 +34,13 @@
 {% macro integers(last, column) -%}
     select unnest(generate_series(0, {{ last }})) as {{ column }}
 {%- endmacro %}
+
+{# Weekday of an instant in a zone, 0 = Monday. #}
+{% macro local_weekday(instant, zone) -%}
+    (isodow(timezone({{ zone }}, {{ instant }})) - 1)
+{%- endmacro %}
+
+{# Hour of the wall clock of an instant in a zone, 0 to 23. #}
+{% macro local_hour(instant, zone) -%}
+    hour(timezone({{ zone }}, {{ instant }}))
+{%- endmacro %}

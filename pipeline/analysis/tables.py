@@ -15,6 +15,7 @@ from pipeline.analysis.allocation import allocate_arms
 from pipeline.analysis.conversions import conversion_curves
 from pipeline.analysis.decisions import decide_experiments
 from pipeline.analysis.delays import recommend_delays
+from pipeline.analysis.send_times import score_hours
 
 Analysis = Callable[[duckdb.DuckDBPyConnection, datetime, pl.DataFrame], int]
 
@@ -32,6 +33,10 @@ from marts.experiment_arms
 DELAY_ARMS = """
 select experiment_id, arm, delay_seconds, role, n_assigned, n, count_replied, count_converted
 from marts.delay_arms
+"""
+SEND_TIMES = """
+select sequence_id, weekday, block, n, count_responded, count_randomised, propensity
+from marts.send_times
 """
 TIME_TO_CONVERSION = """
 select sequence_id, is_holdout, duration_whole_days, is_converted
@@ -68,6 +73,12 @@ def write_arm_weights(con: duckdb.DuckDBPyConnection, now: datetime, looks: pl.D
     return _write(con, "arm_weights", weights)
 
 
+def write_send_times(con: duckdb.DuckDBPyConnection, now: datetime, looks: pl.DataFrame) -> int:
+    """Write analysis.send_times; return its rows. The looks do not matter."""
+    del looks
+    return _write(con, "send_times", score_hours(con.sql(SEND_TIMES).pl(), now))
+
+
 def write_conversion_curves(
     con: duckdb.DuckDBPyConnection, now: datetime, looks: pl.DataFrame
 ) -> int:
@@ -84,6 +95,7 @@ ANALYSES: dict[str, Analysis] = {
     "delay_recommendations": write_delay_recommendations,
     "conversion_curves": write_conversion_curves,
     "arm_weights": write_arm_weights,
+    "send_times": write_send_times,
 }
 
 

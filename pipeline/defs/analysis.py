@@ -52,6 +52,11 @@ TABLES = [
         "How often each arm of a bandit is drawn next. Grain: one row per experiment and arm.",
         ["experiments", "experiment_arms"],
     ),
+    _table(
+        "send_times",
+        "Which hours bring answers. Grain: one row per sequence, weekday and block of four hours.",
+        ["send_times"],
+    ),
 ]
 
 

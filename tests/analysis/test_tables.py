@@ -34,6 +34,10 @@ create table marts.delay_arms (
     experiment_id varchar, arm varchar, delay_seconds bigint, role varchar, n_assigned bigint,
     n bigint, count_replied bigint, count_converted bigint
 );
+create table marts.send_times (
+    sequence_id varchar, weekday bigint, block bigint, n bigint, count_responded bigint,
+    count_randomised bigint, propensity double
+);
 create table marts.time_to_conversion (
     sequence_id varchar, is_holdout boolean, duration_whole_days integer, is_converted boolean
 );
@@ -47,6 +51,9 @@ insert into marts.experiment_arms values
 insert into marts.delay_arms values
     ('wait', 'a', 86400, 'control', 5000, 5000, 400, 30),
     ('wait', 'b', 259200, 'treatment', 5000, 5000, 600, 31);
+insert into marts.send_times values
+    ('welcome', 0, 2, 600, 60, 0, null), ('welcome', 0, 3, 600, 20, 600, 0.4),
+    ('quiet', 0, 2, 999, 60, 0, null);
 insert into marts.time_to_conversion values
     ('welcome', false, 3, true), ('welcome', false, 9, false);
 """
@@ -71,6 +78,7 @@ def test_marts_become_the_tables_with_their_rows(warehouse):
         "delay_recommendations": 2,
         "conversion_curves": 1,
         "arm_weights": 0,
+        "send_times": 42,
     }
     found = warehouse.execute(
         "select state, winner, evidence from analysis.experiment_decisions"

@@ -219,6 +219,18 @@ def test_delays_show_what_they_led_to(ask: Ask) -> None:
     ]
 
 
+def test_hours_show_what_was_answered_within_a_week_and_what_was_drawn_by_lot(ask: Ask) -> None:
+    assert ask(
+        "select weekday, block, n, count_responded, count_randomised, propensity "
+        "from marts.send_times order by all"
+    ) == [
+        (0, 2, 2, 1, 1, 0.9),
+        (1, 2, 2, 0, 0, None),
+        # Drawn for the afternoon, and sent in the morning: no lot decided that.
+        (2, 2, 1, 0, 0, None),
+    ]
+
+
 def test_money_of_another_currency_warns_and_does_not_stop(ask: Ask) -> None:
     assert ask("select has_rate, revenue from intermediate.int_conversions where lead_id = 7") == [
         (False, None)

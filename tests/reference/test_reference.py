@@ -138,8 +138,10 @@ def preferring(draw: st.DrawFn) -> Universe:
     scores = draw(st.lists(score, min_size=42, max_size=42))
     world = World("w0", (sequence,), leads, tuple(told), scores=(("w0-a", tuple(scores)),))
     # Clocks change on the last of these days in New York, and in London three weeks later.
-    start = draw(st.sampled_from([datetime(2026, 1, 5, 15), datetime(2026, 3, 6, 3)]))
-    return Universe(start.replace(tzinfo=UTC), beats, (world,))
+    start = draw(
+        st.sampled_from([datetime(2026, 1, 5, 15, tzinfo=UTC), datetime(2026, 3, 6, 3, tzinfo=UTC)])
+    )
+    return Universe(start, beats, (world,))
 
 
 @pytest.mark.timeout(600)
