@@ -179,7 +179,7 @@ def _assumptions(con: duckdb.DuckDBPyConnection, home: Path, slot: timedelta) ->
         "there will be fewer, of those for people who did there will be some.",
         "Every message is taken at once: none is refused, none tried again, the engine never "
         f"sleeps. It was run at most every {int(slot.total_seconds()) // 60} minutes.",
-        "Experiments go on with today's weights.",
+        "Experiments go on with today's weights, preferred hours with today's scores.",
     ]
     paused = fetch_value(con, "select count(*) from live where is_paused")
     if paused:

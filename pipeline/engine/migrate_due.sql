@@ -24,3 +24,17 @@ where
     a.reason in ('hash', 'winner')
     and assignments.enrollment_id = a.enrollment_id
     and assignments.experiment_id = a.experiment_id;
+
+-- The hour that was drawn for the open step holds while its due time does (R3); else it is drawn for anew.
+delete from hour_draws
+using movers as m
+where
+    hour_draws.enrollment_id = m.enrollment_id
+    and hour_draws.version_id = $version_id
+    and hour_draws.step_ix = m.new_ix;
+
+insert into hour_draws by name
+select d.* replace ($version_id::bigint as version_id, m.new_ix as step_ix) -- noqa: AM04
+from hour_draws as d
+inner join movers as m on d.enrollment_id = m.enrollment_id and d.version_id = m.version_id and d.step_ix = m.step_ix
+inner join live as v on m.enrollment_id = v.enrollment_id and m.due_at = v.due_at;

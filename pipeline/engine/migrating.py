@@ -254,4 +254,4 @@ def _move(
     run_file(con, _HERE / "ends.sql", now=now)
     run_file(con, _HERE / "migrate_move.sql", sequence_id=sequence, version_id=version_id, now=now)
     if advance(con, salt):
-        run_file(con, _HERE / "migrate_due.sql", now=now)
+        run_file(con, _HERE / "migrate_due.sql", version_id=version_id, now=now)

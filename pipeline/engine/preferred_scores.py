@@ -1,12 +1,11 @@
 """Scores of the hours of a day, as the refresh publishes them.
 
-Belongs here: reading `analysis.send_times` of the published warehouse, and what becomes of a day's
-scores: the probability of each block that is open. Does not: how scores come about (`analysis`),
-which blocks are open and the draw (`preferred_hours`).
+Belongs here: reading `analysis.send_times` of the published warehouse, and the probability of each
+open block of a day. Does not: how scores come about (`analysis`), which blocks are open and the
+draw (`preferred_hours`).
 
-The table has one row per sequence, weekday (0 = Monday) and block of four hours (0 = 00:00 to
-04:00): score, computed_at. A tick never waits for it and never fails for it: nothing usable
-published = no preference.
+One row per sequence, weekday (0 = Monday) and block of four hours (0 = 00:00 to 04:00). A tick
+never waits for it and never fails for it: nothing usable published = no preference.
 """
 
 import math

@@ -4,10 +4,11 @@ Belongs here: the private home, the stepping clock, the dispatcher that is answe
 Does not: what is asked of a rehearsal (`forecast`, `replay`), any rule of the engine.
 """
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +26,7 @@ from pipeline.ledger.store import (
 from pipeline.sequences.compiled import CompiledSequence
 from pipeline.sequences.model import Workspace
 from pipeline.settings import Keys, Settings, create_keys, load_keys
+from pipeline.warehouse.paths import warehouse_path
 
 # A pass costs some fifty milliseconds: a quarter of an hour keeps two weeks within a minute.
 SLOT = timedelta(minutes=15)
@@ -124,6 +126,16 @@ class Rehearsal(Run):
         return moments
 
 
+def _link_published(home: Path, folder: Path) -> None:
+    """Give the private home the scores and weights of the last refresh, whatever comes after it."""
+    with suppress(FileNotFoundError):
+        try:
+            os.link(warehouse_path(home), warehouse_path(folder))
+        except PermissionError:
+            # Not every file system has links; nothing writes to what is published.
+            shutil.copyfile(warehouse_path(home), warehouse_path(folder))
+
+
 @contextmanager
 def open_private(home: Path, memory_limit: str, *, copy: bool) -> Iterator[Stage]:
     """Open a private home inside the home, and remove it afterwards whatever happens.
@@ -147,6 +159,7 @@ def open_private(home: Path, memory_limit: str, *, copy: bool) -> Iterator[Stage
             copy_ledger(home, ledger_path(folder))
         else:
             create_ledger(folder)
+        _link_published(home, folder)
         with open_ledger(folder) as con:
             con.execute("set memory_limit = ?", [memory_limit])
             yield Stage(folder, keys, con)

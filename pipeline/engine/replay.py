@@ -377,6 +377,10 @@ def _cannot_know(
         ),
         (True, "Other sequences' messages stand as they were."),
         (
+            sequence.calendar.prefers_hours,
+            "Preferred hours are drawn by the scores of the last refresh, not by those of then.",
+        ),
+        (
             True,
             "Between recorded ticks the engine is taken to have been awake, unless something is "
             "known to have waited.",

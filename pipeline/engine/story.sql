@@ -89,6 +89,24 @@ told as (
 
     union all by name
 
+    -- The wall clock is that of the zone in which the step was due.
+    select
+        h.drawn_at as moment,
+        2 as rank,
+        'step' as topic,
+        format('drawn for {:02d}:00-{:02d}:00', 4 * h.block, 4 * h.block + 4) as what,
+        n.sequence_id || '/' || n.step_id as detail,
+        format(
+            'preferred_hours: {} % of such messages, by the scores of {}',
+            (100 * h.propensity)::decimal(4, 1),
+            strftime(timezone('UTC', h.scored_at), '%Y-%m-%d %H:%M UTC')
+        ) as reason
+    from hour_draws as h
+    semi join mine as m on h.enrollment_id = m.enrollment_id
+    left join steps_named as n on h.version_id = n.version_id and h.step_ix = n.step_ix
+
+    union all by name
+
     select
         w.planned_at as moment,
         3 as rank,

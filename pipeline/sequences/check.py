@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pipeline.sequences.calendars import open_windows
+from pipeline.sequences.calendars import MINUTES_PER_DAY, Calendar, open_windows
 from pipeline.sequences.compile import WORKSPACE_FILE, read_folder
 from pipeline.sequences.compiled import CompiledSequence, CompiledStep
 from pipeline.sequences.model import Workspace
@@ -22,6 +22,8 @@ LONGEST_SUBJECT = 50
 # Three parts of a text message; more is refused by some gateways, and paid for by each part.
 LONGEST_TEXT = 480
 
+# The blocks that scores are published for.
+_BLOCK_MINUTES = 240
 # Any year tells whether a calendar opens at all.
 _SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -73,10 +75,26 @@ def _advise(sequence: CompiledSequence, source: YamlFile) -> Iterator[Problem]:
             "like, or enroll leads by `drip enroll`"
         )
         yield source.problem(("enroll", "when"), message, "warning")
+    if sequence.calendar.prefers_hours and not _has_choice(sequence.calendar):
+        message = (
+            "the hours leave no choice: blocks of four hours are compared (00:00 to 04:00, 04:00 "
+            "to 08:00 …): write wider hours or remove the line"
+        )
+        yield source.problem(("calendar", "preferred_hours"), message, "warning")
     paths = dict(find_step_paths(source.data["steps"], ("steps",)))
     for step in sequence.steps:
         for key, message in _advise_step(step):
             yield source.problem((*paths[step.step_id], *key), message, "warning")
+
+
+def _has_choice(calendar: Calendar) -> bool:
+    """Return whether two blocks of a day are open at all."""
+    blocks = {
+        minute % MINUTES_PER_DAY // _BLOCK_MINUTES
+        for opens, closes in calendar.windows
+        for minute in range(opens, closes)
+    }
+    return len(blocks) > 1
 
 
 def find_step_paths(steps: list[dict[str, Any]], path: KeyPath) -> Iterator[tuple[str, KeyPath]]:

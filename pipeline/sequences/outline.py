@@ -18,7 +18,8 @@ def in_force(sequence: CompiledSequence) -> dict[str, str]:
     """Say what applies to a sequence, whether its file or its category says so.
 
     Returns:
-        sequence, status, category, timezone, days, hours, holidays, limits: each as text.
+        sequence, status, category, timezone, days, hours, preferred_hours, holidays, limits, each
+        as text.
     """
     calendar = sequence.calendar
     zone = calendar.timezone
@@ -32,6 +33,7 @@ def in_force(sequence: CompiledSequence) -> dict[str, str]:
         "timezone": zone,
         "days": " ".join(DAY_NAMES[day] for day in calendar.days),
         "hours": " ".join(write_window(*window) for window in calendar.windows),
+        "preferred_hours": "yes" if calendar.prefers_hours else "",
         "holidays": " ".join(calendar.holidays),
         "limits": ", ".join(f"{name} {value}" for name, value in limits),
     }

@@ -16,6 +16,7 @@ from pipeline.engine.tick import TickReport, tick
 from pipeline.inbound.landing import append_lines, landing_line
 from pipeline.ledger.store import open_ledger
 from pipeline.settings import Settings
+from pipeline.warehouse.paths import warehouse_path
 
 # A Monday, 10:00 in New York.
 MONDAY = datetime(2026, 1, 5, 15, 0, tzinfo=UTC)
@@ -107,6 +108,22 @@ class World:
         """Ask the ledger."""
         with self.ledger() as con:
             return con.execute(sql).fetchall()
+
+    def publish_hours(self, scores: dict[tuple[int, int], float | None], name: str = "one") -> None:
+        """Publish scores of weekday and block as a refresh does: a new file over the old one."""
+        path = self.home / "next.duckdb"
+        with duckdb.connect(str(path)) as con:
+            con.execute("create schema analysis")
+            con.execute(
+                "create table analysis.send_times (sequence_id varchar, weekday bigint, "
+                "block bigint, score double, computed_at timestamptz)"
+            )
+            for (weekday, block), score in scores.items():
+                con.execute(
+                    "insert into analysis.send_times values (?, ?, ?, ?, '2026-01-04 12:00Z')",
+                    [name, weekday, block, score],
+                )
+        path.replace(warehouse_path(self.home))
 
     def first_send(self, enrollment_id: int) -> int:
         """Return the number of an enrollment's first send: among leads the order is the engine's."""

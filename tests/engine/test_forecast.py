@@ -68,6 +68,22 @@ def every_byte(folder):
     return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+def test_preferred_hours_are_foreseen_as_the_last_refresh_scored_them(world):
+    hours = OFFICE.replace("calendar: {", "calendar: {preferred_hours: true, ")
+    world.sequence("one", STEPS, calendar=hours)
+    world.publish_hours({(day, n): n / 10 for day in range(7) for n in range(6)})
+    (world.home / "STOP").touch()
+    world.leads(30)
+    world.tick()
+    (world.home / "STOP").unlink()
+    start = world.now
+    found = forecast(world.settings, start, days=4, slot=timedelta(minutes=15))
+    assert found.limits == []
+    live(world, found.to_at, timedelta(minutes=15))
+    assert foreseen(found) == sent(world, start)
+    assert world.rows("select count(*) > 30 from why where reason = 'preferred_hours'") == [(True,)]
+
+
 def test_what_is_foreseen_is_what_the_ticks_then_do(world):
     world.sequence("one", STEPS, head="limits: {per_day: 7}\n", calendar=OFFICE)
     world.sequence("two", DELAY)

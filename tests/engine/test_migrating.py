@@ -182,3 +182,54 @@ def test_whatever_was_or_is_paused_a_typo_changes_no_due_time(patient, orders):
     patient.sequence("one", step("a") + step("b", "200d", subject))
     assert migrate(patient.settings, "one", patient.now, is_applied=True).count == 2
     assert patient.rows(LIVE) == before
+
+
+HOURS = 'calendar: {hours: "09:00-17:00", preferred_hours: true}\n'
+DRAWS = "select enrollment_id, version_id, slot_at from hour_draws order by all"
+
+
+def publish_best(world, best):
+    world.publish_hours({(day, n): float(n == best) for day in range(7) for n in range(6)})
+
+
+def test_the_hour_that_was_drawn_holds_after_a_migration_while_the_due_time_does(world):
+    world.sequence("one", step("a", subject="Old"), calendar=HOURS)
+    publish_best(world, 3)
+    world.leads(20)
+    world.tick()
+    count = 20 - len(world.mail())
+    assert count > 10
+    slots = {enrollment_id: at for enrollment_id, _, at in world.rows(DRAWS)}
+    # The open step gets another number, and by the next scores nearly all would wait longer.
+    world.sequence("one", step("z") + step("a", subject="New"), calendar=HOURS)
+    assert migrate(world.settings, "one", world.now, is_applied=True).count == count
+    publish_best(world, 4)
+    world.tick(hours=2)
+    world.tick(hours=4)
+    assert [mail["Subject"] for mail in world.mail()].count("New") == count
+    assert dict(world.rows("select enrollment_id, slot_at from sends")) == slots
+    assert len(world.rows(DRAWS)) == 20 + count
+
+
+def test_for_another_due_time_hours_are_drawn_anew(world):
+    drawn = "select version_id, drawn_at, count(*) from hour_draws group by all order by all"
+    world.sequence("one", step("a"), calendar=HOURS)
+    publish_best(world, 4)
+    world.leads(20)
+    world.tick()
+    first = world.now
+    ((old, version_id),) = world.rows("select version, version_id from sequence_versions")
+    count = 20 - len(world.mail())
+    assert world.rows(drawn) == [(version_id, first, 20)]
+    world.sequence("one", step("a", "1d"), calendar=HOURS)
+    assert migrate(world.settings, "one", world.now, is_applied=True).count == count
+    # Back before it is due: what was drawn first is over, and what counts is drawn now.
+    world.now += timedelta(hours=1)
+    assert migrate(world.settings, "one", world.now, to=old[:8], is_applied=True).count == count
+    gone = [] if count == 20 else [(version_id, first, 20 - count)]
+    assert world.rows(drawn) == gone
+    world.tick()
+    assert world.rows(drawn) == [*gone, (version_id, world.now, count)]
+    world.tick(hours=1)
+    world.tick(hours=4)
+    assert len(world.mail()) == 20

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from pipeline.engine.preferred_scores import read_hour_scores
 from pipeline.engine.rehearsal import SLOT, Rehearsal, choose_slot, open_private
 from pipeline.engine.tick import load_files
 from pipeline.ledger.store import open_ledger
@@ -97,3 +98,14 @@ def test_a_slot_is_no_longer_than_a_window_or_a_late_policy(world, step, calenda
     world.sequence("one", ONE.replace("subject: Hi", f"subject: Hi{step}"), calendar=calendar)
     _, sequences = load_files(world.folder)
     assert choose_slot(sequences) == timedelta(minutes=minutes)
+
+
+def test_a_rehearsal_has_the_scores_of_the_last_refresh_even_after_the_next(world):
+    calendar = 'calendar: {hours: "09:00-17:00", preferred_hours: true}\n'
+    world.sequence("one", ONE, calendar=calendar)
+    world.publish_hours({(day, n): float(n == 3) for day in range(7) for n in range(6)})
+    world.leads(30)
+    with open_private(world.home, "1GB", copy=True) as stage:
+        world.publish_hours({})
+        assert set(read_hour_scores(stage.home, {"one"})) == {"one"}
+    assert read_hour_scores(world.home, {"one"}) == {}

@@ -124,6 +124,17 @@ def test_another_calendar_moves_first_contacts(lived):
     assert {row["now_at"] - row["before_at"] for row in firsts} == {timedelta(hours=4)}
 
 
+def test_preferred_hours_move_messages_by_the_scores_of_today_and_it_says_so(lived):
+    calendar = 'calendar: {hours: "00:00-24:00", preferred_hours: true}\n'
+    lived.sequence("one", STEPS, calendar=calendar)
+    lived.publish_hours({(day, n): float(n == 5) for day in range(7) for n in range(6)})
+    found = replay(lived.settings, "one")
+    firsts = [row for row in found.differences if (row["step_id"], row["change"]) == ("a", "later")]
+    # 20:00 in New York.
+    assert {row["now_at"].hour for row in firsts} == {1}
+    assert any("scores of the last refresh" in line for line in found.cannot_know)
+
+
 def test_a_reaction_follows_its_message_to_another_moment(lived):
     """Moved by four hours, the message is opened four hours later, before the next step asks."""
     lived.sequence("one", STEPS, calendar='calendar: {hours: "14:00-16:00"}\n')

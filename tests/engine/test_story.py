@@ -252,3 +252,21 @@ def test_a_send_that_a_person_settled_is_told_when_it_was_settled(world, is_sent
     assert [list(row.values()) for row in rows] == [
         [world.now, "operator", "resolved", "one/a by email", result]
     ]
+
+
+def test_the_hours_that_were_drawn_are_part_of_it_with_their_share_and_scores(world):
+    hours = 'calendar: {hours: "09:00-17:00", preferred_hours: true}\n'
+    world.sequence("one", TWO, calendar=hours)
+    world.publish_hours({(day, n): float(n == 3) for day in range(7) for n in range(6)})
+    world.leads(1)
+    world.leads(1, first=1, timezone="America/New_York")
+    world.tick()
+    assert told(world)[2:4] == [
+        (
+            "step",
+            "drawn for 12:00-16:00",
+            "one/a",
+            "preferred_hours: 90.0 % of such messages, by the scores of 2026-01-04 12:00 UTC",
+        ),
+        ("step", "postponed", "one/a", "preferred_hours until 2026-01-05 17:00 UTC"),
+    ]

@@ -21,6 +21,17 @@ def test_errors_and_advice_come_together_in_the_order_of_files(write: Write) -> 
     assert found == [("a.yml", 1, "error"), ("a.yml", 2, "error"), ("b.yml", 1, "warning")]
 
 
+@pytest.mark.parametrize(
+    ("hours", "is_told"),
+    [('"09:00-12:00"', True), ('"09:00-12:01"', False), ('"22:00-02:00"', False)],
+)
+def test_hours_that_leave_no_choice_are_told(write: Write, hours: str, is_told: bool) -> None:
+    calendar = f"calendar: {{hours: {hours}, preferred_hours: true}}"
+    folder = write({"a.yml": f"{calendar}\nsteps: [{{id: a, {MAIL}}}]"})
+    told = [problem.field for problem in check_folder(folder)]
+    assert ("calendar.preferred_hours" in told) is is_told
+
+
 def test_a_missing_folder_is_one_error(tmp_path: Path) -> None:
     (problem,) = check_folder(tmp_path / "nowhere")
     assert "drip init" in problem.message

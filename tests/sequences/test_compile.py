@@ -41,7 +41,8 @@ status: active
 category: nurture
 owner: o@example.com
 enroll: {{when: "lead.plan = 'pro'", max_leads: 9, holdout: 12.5%}}
-calendar: {{timezone: Europe/Oslo, fallback_timezone: UTC, days: [sat], hours: "22:00-02:00"}}
+calendar: {{timezone: Europe/Oslo, fallback_timezone: UTC, days: [sat], hours: "22:00-02:00",
+           preferred_hours: true}}
 limits: {{per_day: 3, per_lead: 2}}
 react: {{replied: pause}}
 goal: {{name: sale, within: 2d}}
@@ -59,7 +60,9 @@ steps:
     assert sequence.enroll_when_sql
     assert "json_extract_string" in sequence.enroll_when_sql.lower()
     assert (sequence.max_leads, sequence.holdout) == (9, 0.125)
-    assert sequence.calendar == Calendar("Europe/Oslo", "UTC", (5,), ((1320, 1560),))
+    assert sequence.calendar == Calendar(
+        "Europe/Oslo", "UTC", (5,), ((1320, 1560),), prefers_hours=True
+    )
     assert sequence.limits == Limits(3, 2)
     assert (sequence.react["replied"], sequence.react["converted"]) == ("pause", "stop")
     assert (sequence.goal_name, sequence.goal_within_seconds) == ("sale", 172_800)

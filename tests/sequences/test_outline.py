@@ -26,6 +26,7 @@ steps: [{{id: a, {MAIL}}}]
         "timezone": "lead, else America/New_York",
         "days": "tue wed thu",
         "hours": "12:00-24:00 22:00-02:00",
+        "preferred_hours": "",
         "holidays": "12-24 US",
         "limits": "per_day 100, per_lead 5",
     }
@@ -33,7 +34,7 @@ steps: [{{id: a, {MAIL}}}]
 
 def test_an_outline_quotes_conditions_and_names_what_follows(write: Callable[..., Path]) -> None:
     text = f"""
-calendar: {{timezone: Asia/Tokyo}}
+calendar: {{timezone: Asia/Tokyo, preferred_hours: true}}
 steps:
   - {{id: a, {MAIL}}}
   - id: choice
@@ -47,6 +48,7 @@ steps:
     folder = write({"s.yml": text})
     _, (sequence,) = inspect_folder(folder)
     assert in_force(sequence)["timezone"] == "Asia/Tokyo"
+    assert in_force(sequence)["preferred_hours"] == "yes"
     columns = ("step", "kind", "after", "when", "sender", "then")
     assert [tuple(row[name] for name in columns) for row in outline(sequence, folder)] == [
         ("a", "email", "", "", "sales", "choice"),
