@@ -258,8 +258,7 @@ def test_the_hours_that_were_drawn_are_part_of_it_with_their_share_and_scores(wo
     hours = 'calendar: {hours: "09:00-17:00", preferred_hours: true}\n'
     world.sequence("one", TWO, calendar=hours)
     world.publish_hours({(day, n): float(n == 3) for day in range(7) for n in range(6)})
-    world.leads(1)
-    world.leads(1, first=1, timezone="America/New_York")
+    world.leads(1, timezone="America/New_York")
     world.tick()
     assert told(world)[2:4] == [
         (

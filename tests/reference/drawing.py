@@ -278,13 +278,15 @@ def draw_calendar(draw: Draw) -> Calendar:
     if one_in(draw, 2):
         return Calendar()
     zone = pick(draw, ["lead", "lead", *ZONES[:8]])
+    # To prefer an hour needs a choice: days that are open, for long.
+    prefers_hours = one_in(draw, 2)
     return Calendar(
         zone,
         pick(draw, ZONES[:3]),
-        pick(draw, DAYS),
-        pick(draw, HOURS),
+        pick(draw, DAYS[:2] if prefers_hours else DAYS),
+        pick(draw, [*HOURS[:1] * 3, *HOURS[1:5]] if prefers_hours else HOURS),
         pick(draw, HOLIDAYS),
-        prefers_hours=one_in(draw, 3),
+        prefers_hours=prefers_hours,
     )
 
 
@@ -294,16 +296,10 @@ def draw_scores(
     """What is published of the hours of each sequence: much, with a gap, or nothing at all."""
     found = []
     for sequence in sequences:
-        worth = pick(draw, [[0.1, 0.2, 0.3], [0.1, 0.2, 0.2, 0.3, None], [0.5], []])
+        much = [0.1, 0.2, 0.3]
+        worth = pick(draw, [much, much, much, much, [*much * 6, None], [0.5], []])
         if worth:
-            # Few draws for many numbers: the same week of blocks, from another place on.
-            start, step = draw(st.integers(0, 6)), draw(st.integers(1, 4))
-            found.append(
-                (
-                    sequence.name,
-                    tuple(worth[(start + step * place) % len(worth)] for place in range(42)),
-                )
-            )
+            found.append((sequence.name, tuple(pick(draw, worth) for _ in range(42))))
     return tuple(found)
 
 
