@@ -45,6 +45,8 @@ where
             and w.step_ix != d.step_ix
             and w.outcome != 'postponed'
             and w.planned_at >= d.claimed_at
+            -- What its own tick passed on the way to it came before.
+            and (w.planned_at > d.claimed_at or w.step_ix > d.step_ix)
     )
 """
 

@@ -88,6 +88,23 @@ def test_what_has_gone_on_is_not_opened_again(unknown):
     assert unknown.rows(OUTCOMES) == [(0, "skipped"), (1, "sent")]
 
 
+def test_a_step_that_was_passed_in_the_same_tick_closes_nothing(world):
+    first = (
+        '  - {id: z, when: "replied()", channel: email, subject: No, body: templates/hello.md}\n'
+    )
+    world.sequence("one", first + STEPS)
+    world.leads(1)
+    with hold_lock(world.home / "dispatch.lock"):
+        world.tick()
+    assert world.rows(OUTCOMES) == [(0, "skipped"), (1, "in_flight")]
+    begin = {"begin": 1, "attempt": 1, "at": format_instant(world.now)}
+    append_lines(world.home, "journal", [begin], world.now)
+    world.tick()
+    assert resolve(world.settings, 1, world.now, is_sent=False).is_reopened
+    world.tick()
+    assert [m["Subject"] for m in world.mail()] == ["Hi"]
+
+
 def test_what_is_known_is_not_resolved(unknown):
     resolve(unknown.settings, 1, unknown.now, is_sent=True)
     with pytest.raises(DripError, match="Send 1 is handed_over, not unknown"):
