@@ -10,6 +10,11 @@ select
     d.step_ix,
     t.step_id,
     p.send_id as own_send_id,
+    1 + (
+        select count(distinct o.attempt)
+        from send_outcomes as o
+        where o.send_id = c.send_id and o.status in ('handed_over', 'unknown')
+    ) as call_no,
     coalesce(p.claimed_at = d.claimed_at, false) as is_same_claim
 from chunk as c
 inner join sends as d on c.send_id = d.send_id
@@ -37,18 +42,19 @@ left join own_last as l on a.own_send_id = l.send_id;
 
 insert into coming_event by name
 select
-    e.* exclude (own_step_id, occurred_after, received_after) replace (
+    e.* exclude (own_step_id, own_call_no, occurred_after, received_after, called_after) replace (
         a.send_id as send_id,
         a.enrollment_id as enrollment_id,
         a.step_ix as step_ix,
         r.settled_at + e.occurred_after as occurred_at,
-        r.settled_at + e.received_after as received_at
+        r.settled_at + e.received_after as received_at,
+        r.settled_at + e.called_after as callback_at
     ),
     r.settled_at + e.received_after as moment,
     false as is_own
 from answers as r
 inner join asked as a on r.send_id = a.send_id
-inner join echo as e on a.lead_id = e.lead_id and a.step_id = e.own_step_id
+inner join echo as e on a.lead_id = e.lead_id and a.step_id = e.own_step_id and a.call_no = e.own_call_no
 where r.status in ('handed_over', 'unknown');
 
 delete from echo
@@ -57,4 +63,5 @@ where
     r.send_id = a.send_id
     and r.status in ('handed_over', 'unknown')
     and echo.lead_id = a.lead_id
-    and echo.own_step_id = a.step_id;
+    and echo.own_step_id = a.step_id
+    and echo.own_call_no = a.call_no;

@@ -1,39 +1,38 @@
 -- The past beside the replay. Out: temp tables `replay_steps` (a row per lead and step with a decision on either side) and
 -- `replay_firsts` (a row per lead: its first message).
 
+create or replace temp table replay_told as
+select
+    'before' as side,
+    e.lead_id,
+    t.step_id,
+    w.outcome,
+    w.reason,
+    w.planned_at,
+    coalesce(w.settled_at, w.planned_at) as decided_at
+from past.why_outcomes as w
+inner join replay_entry as e on w.enrollment_id = e.enrollment_id
+inner join past.steps as t on w.version_id = t.version_id and w.step_ix = t.step_ix
+where w.planned_at < $until
+
+union all
+
+select
+    'now' as side,
+    e.lead_id,
+    t.step_id,
+    w.outcome,
+    w.reason,
+    w.planned_at,
+    coalesce(w.settled_at, w.planned_at) as decided_at
+from why_outcomes as w
+inner join enrollments as e on w.enrollment_id = e.enrollment_id
+inner join steps as t on w.version_id = t.version_id and w.step_ix = t.step_ix;
+
 create or replace temp table replay_steps as
-with told as (
-    select
-        'before' as side,
-        e.lead_id,
-        t.step_id,
-        w.outcome,
-        w.reason,
-        w.planned_at,
-        coalesce(w.settled_at, w.planned_at) as decided_at
-    from past.why_outcomes as w
-    inner join replay_entry as e on w.enrollment_id = e.enrollment_id
-    inner join past.steps as t on w.version_id = t.version_id and w.step_ix = t.step_ix
-    where w.planned_at < $until
-
-    union all
-
-    select
-        'now' as side,
-        e.lead_id,
-        t.step_id,
-        w.outcome,
-        w.reason,
-        w.planned_at,
-        coalesce(w.settled_at, w.planned_at) as decided_at
-    from why_outcomes as w
-    inner join enrollments as e on w.enrollment_id = e.enrollment_id
-    inner join steps as t on w.version_id = t.version_id and w.step_ix = t.step_ix
-),
-
-last_words as (
+with last_words as (
     select *
-    from told
+    from replay_told
     qualify row_number() over (
         partition by side, lead_id, step_id
         order by planned_at desc, outcome = 'postponed'
@@ -84,9 +83,10 @@ create or replace temp table replay_firsts as
 with firsts as (
     select
         lead_id,
-        min(before_at) filter (where outcome_before = 'sent') as before_at,
-        min(now_at) filter (where outcome_now = 'sent') as now_at
-    from replay_steps
+        min(decided_at) filter (where side = 'before') as before_at,
+        min(decided_at) filter (where side = 'now') as now_at
+    from replay_told
+    where outcome = 'sent'
     group by lead_id
 )
 
@@ -99,5 +99,4 @@ select
         when now_at > before_at + interval 1 minute then 'later'
         else 'same'
     end as change
-from firsts
-where before_at is not null or now_at is not null;
+from firsts;

@@ -42,10 +42,18 @@ create or replace temp table own_last as
 select
     send_id,
     max_by(status, (attempt, settled_at)) as status,
-    max_by(reason, (attempt, settled_at)) as reason,
-    max(settled_at) filter (where status in ('handed_over', 'unknown')) as sent_at
+    max_by(reason, (attempt, settled_at)) as reason
 from own_outcome
 group by send_id;
+
+-- When a message went out: a call that was asked for again did so more than once, by the same send.
+create or replace temp table own_call as
+select
+    send_id,
+    row_number() over (partition by send_id order by attempt) as call_no,
+    settled_at as sent_at
+from own_outcome
+where status in ('handed_over', 'unknown');
 
 -- By rule, a lead that was never in the sequence is known from its last change on, with what is known of it since then.
 create or replace temp table coming_lead as
@@ -65,21 +73,33 @@ where
     );
 
 create or replace temp table heard as
+with answered as (
+    select
+        e.event_id,
+        -- Clocks differ: what happened before its message is about the first one.
+        coalesce(max(c.call_no) filter (where c.sent_at <= e.occurred_at), 1) as call_no
+    from past.events as e
+    inner join own_call as c on e.send_id = c.send_id
+    group by e.event_id
+)
+
 select
     e.*,
     d.step_id as own_step_id,
+    o.call_no as own_call_no,
     o.sent_at as own_sent_at,
     coalesce(e.send_id is null and e.enrollment_id in (select enrollment_id from replay_entry), false) as is_own
 from past.events as e
 semi join coming_lead as l on e.lead_id = l.lead_id
 left join own_send as d on e.send_id = d.send_id
-left join own_last as o on e.send_id = o.send_id
+left join answered as a on e.event_id = a.event_id
+left join own_call as o on e.send_id = o.send_id and a.call_no = o.call_no
 where e.origin = 'live' and e.received_at < $until;
 
 -- What other sequences' messages brought keeps its distance: negative numbers are nobody's here.
 create or replace temp table coming_event as
 select
-    * exclude (own_step_id, own_sent_at) replace (
+    * exclude (own_step_id, own_call_no, own_sent_at) replace (
         -send_id as send_id,
         -enrollment_id as enrollment_id
     ),
@@ -92,7 +112,8 @@ create or replace temp table echo as
 select
     * exclude (is_own, own_sent_at),
     occurred_at - own_sent_at as occurred_after,
-    received_at - own_sent_at as received_after
+    received_at - own_sent_at as received_after,
+    callback_at - own_sent_at as called_after
 from heard
 where own_sent_at is not null;
 

@@ -18,6 +18,10 @@ STEPS = (
     "text: 'Hi. {{ unsubscribe }}'}\n"
     "  - {id: c, after: 26h, channel: email, subject: Yo, body: templates/hello.md}\n"
 )
+CALLS = (
+    "  - {id: k, channel: call, script: Hello}\n"
+    "  - {id: m, after: 3d, channel: email, subject: Hi, body: templates/hello.md}\n"
+)
 
 
 def act(world, kind, step="a", lead=0, **fields):
@@ -192,6 +196,34 @@ def test_a_time_in_which_the_engine_was_down_is_lived_as_it_was(world):
     world.tick(days=1, hours=9)
     live(world, 4)
     assert replay(world.settings, "one").differences == []
+
+
+@pytest.fixture
+def called(world):
+    """Two leads are called; one of them asks to be called again, and is, a day later."""
+    workspace = world.folder / "workspace.yml"
+    caller = '  caller: {channel: call, address: "Bo <bo@example.com>"}\n'
+    workspace.write_text(workspace.read_text().replace("goals:", caller + "goals:"))
+    world.sequence("one", CALLS)
+    world.leads(2)
+    world.tick()
+    world.now += timedelta(hours=2)
+    wish = world.now + timedelta(days=1)
+    act(world, "callback_requested", "k", callback_at=wish.isoformat())
+    live(world, 6)
+    assert len([mail for mail in world.mail() if mail["X-Channel"] == "call"]) == 3
+    return world
+
+
+def test_calls_that_were_asked_for_again_come_again(called):
+    assert replay(called.settings, "one").differences == []
+
+
+def test_a_call_that_is_asked_for_again_follows_the_call(called):
+    called.sequence("one", CALLS.replace("{id: k,", "{id: k, after: 5h,"))
+    found = replay(called.settings, "one", until=called.now)
+    assert found.first_contacts == {"later": 2}
+    assert told(found) == {("k", "later"), ("m", "later")}
 
 
 def test_a_sequence_without_a_past_is_told(world):
