@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 import sqlglot
 from ruamel.yaml import YAML
@@ -22,6 +22,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from sqlglot import exp
 
 from pipeline.inbound.landing import format_instant
+from pipeline.sequences.calendars import list_zones
 from pipeline.settings import DripError
 
 LEAD_KEYS = ("external_id", "email", "phone")
@@ -324,7 +325,7 @@ def _read_yaml(path: Path) -> tuple[str, CommentedMap]:
 
 def _read_zone(reader: _Reader, document: CommentedMap) -> str:
     zone = str(document.get("timezone", "UTC"))
-    if zone not in available_timezones():
+    if zone not in list_zones():
         raise reader.fail(
             _line(document, "timezone"), f"`{zone}` is no time zone: write one like Europe/Berlin."
         )

@@ -11,10 +11,9 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
-from functools import cache, lru_cache
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Annotated, Any, Self
-from zoneinfo import available_timezones
 
 from pydantic import (
     AfterValidator,
@@ -30,6 +29,7 @@ from pydantic import (
 )
 
 from pipeline.inbound.landing import format_instant
+from pipeline.sequences.calendars import list_zones
 from pipeline.sequences.vocabulary import EventKind
 
 AGENT_LENGTH = 300
@@ -53,7 +53,7 @@ def _check_phone(text: str) -> str:
 
 
 def _check_zone(text: str) -> str:
-    if text not in _zones():
+    if text not in list_zones():
         raise ValueError("should be an IANA zone such as Europe/Berlin")
     return text
 
@@ -89,11 +89,6 @@ def _check_instant(value: object) -> object:
     if isinstance(value, bool) or (isinstance(value, float) and not math.isfinite(value)):
         raise ValueError("should be a moment such as 2026-11-02T09:30:00Z")
     return value
-
-
-@cache
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
 
 
 _Blank = BeforeValidator(_empty_to_none)

@@ -7,7 +7,8 @@ caps (`engine`).
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from functools import cache
+from zoneinfo import ZoneInfo, available_timezones
 
 from pipeline.sequences.closed_days import is_holiday
 
@@ -139,3 +140,9 @@ def _windows(
 def _wall(day: date, minute: int, zone: str) -> datetime:
     midnight = datetime.combine(day, time())
     return local_to_utc(midnight + timedelta(minutes=minute), zone)
+
+
+@cache
+def list_zones() -> frozenset[str]:
+    """Return the names of all zones; looking them up walks a thousand files, once."""
+    return frozenset(available_timezones())

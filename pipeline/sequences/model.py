@@ -10,12 +10,12 @@ from datetime import date
 from difflib import get_close_matches
 from email.utils import parseaddr
 from typing import Annotated, Any, Literal, TypeVar
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from pipeline.sequences.calendars import DAY_NAMES, MINUTES_PER_DAY
+from pipeline.sequences.calendars import DAY_NAMES, MINUTES_PER_DAY, list_zones
 from pipeline.sequences.closed_days import read_holidays
 from pipeline.sequences.compiled import Delay
 from pipeline.sequences.durations import parse_delay, parse_seconds
@@ -94,8 +94,8 @@ def suggest(word: str, known: Mapping[str, object] | list[str]) -> str:
 
 
 def _check_zone(value: str) -> str:
-    if value not in available_timezones():
-        near = get_close_matches(value, available_timezones(), n=1, cutoff=0.6)
+    if value not in list_zones():
+        near = get_close_matches(value, list_zones(), n=1, cutoff=0.6)
         hint = f"did you mean {near[0]}?" if near else "write an IANA name, such as Europe/Berlin"
         raise ValueError(f"unknown zone {value!r}: {hint}")
     ZoneInfo(value)

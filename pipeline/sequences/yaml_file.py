@@ -5,6 +5,7 @@ Belongs here: reading, lines, what YAML itself gets wrong. Does not: what the ke
 
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -96,6 +97,8 @@ def _read_text(path: Path) -> str:
         raise _Refused(0, f"the file cannot be read: {error.strerror or error}") from None
 
 
+# Whoever changes one file reads all again; `_plain` copies what is remembered here.
+@lru_cache(maxsize=256)
 def _parse(text: str) -> object:
     for number, line in enumerate(text.splitlines(), 1):
         if line.startswith("%"):
