@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.sequences.calendars import MINUTES_PER_DAY, Calendar, open_windows
 from pipeline.sequences.compile import WORKSPACE_FILE, read_folder
-from pipeline.sequences.compiled import CompiledSequence, CompiledStep
+from pipeline.sequences.compiled import FINISHED, CompiledSequence, CompiledStep
 from pipeline.sequences.model import Workspace
 from pipeline.sequences.problems import Problem
 from pipeline.sequences.yaml_file import KeyPath, YamlFile, read_yaml
@@ -113,6 +113,12 @@ def _advise_step(step: CompiledStep) -> Iterator[tuple[KeyPath, str]]:
         yield ("subject",), message
     if len(text) > LONGEST_TEXT:
         yield ("text",), f"{len(text)} characters are more than three messages: shorten the text"
+    if step.kind == "call" and step.next_ix == FINISHED:
+        message = (
+            "nothing follows, so the sequence ends with this call, and a lead that asks to be "
+            "called again is not: let a step such as `{id: listen, wait: 7d}` follow"
+        )
+        yield ("id",), message
     test = step.experiment
     if test and test.varies == "content":
         changed = [variant for variant in test.variants if variant.content or variant.sender]

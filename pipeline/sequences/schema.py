@@ -80,7 +80,10 @@ KINDS: Mapping[str, StepKind] = {
 """,
     ),
     "call": StepKind(
-        "A call; whoever is to call gets the script.",
+        "A call; whoever is to call gets the script. A lead that asks to be called at a moment "
+        "(event `callback_requested` with `callback_at`) is called again then, once, unless a "
+        "later step was settled or the sequence is over: a `wait` behind the last call keeps it "
+        "open.",
         (*_SENDING, "script"),
         """
 - id: call

@@ -32,6 +32,19 @@ def test_hours_that_leave_no_choice_are_told(write: Write, hours: str, is_told: 
     assert ("calendar.preferred_hours" in told) is is_told
 
 
+@pytest.mark.parametrize(("more", "is_told"), [("", True), (", {id: listen, wait: 7d}", False)])
+def test_a_call_that_ends_its_sequence_is_told(write: Write, more: str, is_told: bool) -> None:
+    folder = write(
+        {"a.yml": f"steps: [{{id: a, {MAIL}}}, {{id: b, channel: call, script: Hi}}{more}]"}
+    )
+    path = folder / "workspace.yml"
+    caller = "  bo: {channel: call, address: bo@example.com}\n"
+    path.write_text(path.read_text().replace("senders:\n", "senders:\n" + caller))
+    found = {problem.field: problem for problem in check_folder(folder)}
+    assert ("steps[1].id" in found) is is_told
+    assert not is_told or "wait: 7d" in found["steps[1].id"].message
+
+
 def test_a_missing_folder_is_one_error(tmp_path: Path) -> None:
     (problem,) = check_folder(tmp_path / "nowhere")
     assert "drip init" in problem.message
