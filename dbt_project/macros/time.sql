@@ -44,3 +44,8 @@
 {% macro local_hour(instant, zone) -%}
     hour(timezone({{ zone }}, {{ instant }}))
 {%- endmacro %}
+
+{# The full hour before an instant, UTC. #}
+{% macro hour_of(instant) -%}
+    date_trunc('hour', {{ instant }})
+{%- endmacro %}

@@ -465,7 +465,8 @@ with last_outcome as (
 select
     s.send_id, s.enrollment_id, s.lead_id, s.version_id, s.step_ix, s.variant, s.channel, s.sender, s.claimed_at,
     s.slot_at, s.zone, s.local_on, s.origin,
-    coalesce(o.status, 'claimed') as status, o.reason, o.settled_at, o.message_id, coalesce(o.attempts, 0) as attempts
+    coalesce(o.status, 'claimed') as status, o.reason, o.settled_at, o.message_id, coalesce(o.attempts, 0) as attempts,
+    s.recipient_domain
 from sends as s
 left join last_outcome as o using (send_id);
 

@@ -62,13 +62,13 @@ from enrollments as e
 where e.enrollment_id in (3, 5, 6, 7);
 
 insert into sends values
-(1, 1, 1, 1, 0, 'a', 'email', 'sales', '2026-03-02T15:00:00Z', '2026-03-02T15:00:00Z', 'America/New_York', '2026-03-02', 'live', null),
+(1, 1, 1, 1, 0, 'a', 'email', 'sales', '2026-03-02T15:00:00Z', '2026-03-02T15:00:00Z', 'America/New_York', '2026-03-02', 'live', 'acme.example'),
 (2, 1, 1, 1, 1, 'short', 'sms', 'texts', '2026-03-04T15:00:00Z', '2026-03-04T15:00:00Z', 'America/New_York', '2026-03-04', 'live', null),
-(3, 2, 2, 1, 0, 'b', 'email', 'sales', '2026-02-02T15:00:00Z', '2026-02-02T15:00:00Z', 'America/New_York', '2026-02-02', 'live', null),
-(4, 4, 4, 1, 0, 'a', 'email', 'sales', '2026-03-03T15:00:00Z', '2026-03-03T15:00:00Z', 'America/New_York', '2026-03-03', 'live', null),
-(5, 5, 5, 1, 0, 'b', 'email', 'sales', '2026-03-03T15:00:00Z', '2026-03-03T15:00:00Z', 'America/New_York', '2026-03-03', 'live', null),
-(6, 6, 6, 1, 0, 'a', 'email', 'sales', '2026-03-30T18:00:00Z', '2026-03-30T18:00:00Z', 'America/New_York', '2026-03-30', 'live', null),
-(7, 7, 7, 1, 0, 'a', 'email', 'sales', '2026-03-03T15:00:00Z', '2026-03-03T15:00:00Z', 'America/New_York', '2026-03-03', 'live', null);
+(3, 2, 2, 1, 0, 'b', 'email', 'sales', '2026-02-02T15:00:00Z', '2026-02-02T15:00:00Z', 'America/New_York', '2026-02-02', 'live', 'acme.example'),
+(4, 4, 4, 1, 0, 'a', 'email', 'sales', '2026-03-03T15:00:00Z', '2026-03-03T15:00:00Z', 'America/New_York', '2026-03-03', 'live', 'acme.example'),
+(5, 5, 5, 1, 0, 'b', 'email', 'sales', '2026-03-03T15:00:00Z', '2026-03-03T15:00:00Z', 'America/New_York', '2026-03-03', 'live', 'acme.example'),
+(6, 6, 6, 1, 0, 'a', 'email', 'sales', '2026-03-30T18:00:00Z', '2026-03-30T18:00:00Z', 'America/New_York', '2026-03-30', 'live', 'acme.example'),
+(7, 7, 7, 1, 0, 'a', 'email', 'sales', '2026-03-03T15:00:00Z', '2026-03-03T15:00:00Z', 'America/New_York', '2026-03-03', 'live', 'acme.example');
 
 insert into hour_draws values
 (1, 1, 0, '2026-03-02T15:00:00Z', '2026-03-02T15:00:00Z', '2026-03-02', 2, 0.9, '2026-03-01T15:00:00Z'),

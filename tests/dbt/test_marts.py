@@ -235,3 +235,129 @@ def test_money_of_another_currency_warns_and_does_not_stop(ask: Ask) -> None:
     assert ask("select has_rate, revenue from intermediate.int_conversions where lead_id = 7") == [
         (False, None)
     ]
+
+
+def test_the_broad_funnel_counts_who_got_there_and_who_came_through(ask: Ask) -> None:
+    stages = "stage, count_reached, count_through, count_dropped, revenue, "
+    assert ask(
+        f"select {stages} count_conversions_without_rate from marts.funnel_stages "
+        "where scope = 'workspace' order by stage_ix"
+    ) == [
+        ("leads", 9, 9, 0, Decimal(220), 1),
+        ("contacted", 5, 5, 4, Decimal(170), 0),
+        ("responded", 1, 1, 4, Decimal(100), 0),
+        ("converted", 6, 1, 0, Decimal(220), 1),
+        ("revenue", 4, 1, 0, Decimal(220), 0),
+    ]
+    # Without the held-out lead; late and earlier sales do not count.
+    assert ask(
+        f"select {stages} count_conversions_without_rate from marts.funnel_stages "
+        "where sequence_id = 'welcome' order by stage_ix"
+    ) == [
+        ("leads", 7, 7, 0, Decimal(100), 1),
+        ("contacted", 5, 5, 2, Decimal(100), 0),
+        ("responded", 1, 1, 4, Decimal(100), 0),
+        ("converted", 3, 1, 0, Decimal(100), 1),
+        ("revenue", 1, 1, 0, Decimal(100), 0),
+    ]
+
+
+def test_what_arrived_stands_on_the_day_of_its_message_and_few_people_name_no_domain(
+    ask: Ask,
+) -> None:
+    assert ask(
+        "select sender, recipient_domain, sent_on, count_attempted, count_refused, count_sent, "
+        "count_delivered, count_delivery_inferred, count_bounced, count_pending, count_lost, "
+        "bounce_rate_per_attempted from marts.deliverability order by 1, 3"
+    ) == [
+        ("sales", "(few)", date(2026, 2, 2), 1, 0, 1, 1, 1, 0, 0, 0, 0.0),
+        ("sales", "(few)", date(2026, 3, 2), 1, 0, 1, 1, 0, 0, 0, 0, 0.0),
+        ("sales", "(few)", date(2026, 3, 3), 3, 1, 2, 1, 1, 1, 0, 0, 1 / 3),
+        ("sales", "(few)", date(2026, 3, 30), 1, 0, 1, 0, 0, 0, 1, 0, 0.0),
+        ("texts", "(none)", date(2026, 3, 4), 1, 0, 1, 1, 0, 0, 0, 0, 0.0),
+    ]
+
+
+def test_days_sum_up_to_the_same_by_event_time_and_by_send_cohort(ask: Ask) -> None:
+    assert ask(
+        "select counted_by, sum(count_enrolled), sum(count_completed), sum(count_exited), "
+        "sum(count_sent), sum(count_delivered), sum(count_opened), sum(count_clicked), "
+        "sum(count_bounced), sum(count_converted), sum(revenue), "
+        "sum(count_conversions_without_rate) from marts.daily_metrics group by 1 order by 1"
+    ) == [
+        ("event_time", 7, 1, 2, 6, 4, 1, 1, 1, 3, Decimal(100), 1),
+        # Lead 7 was never sent anything: its sale has no message.
+        ("send_cohort", None, None, None, 6, 4, 1, 1, 1, 2, Decimal(100), 0),
+    ]
+
+
+def test_a_day_has_what_happened_on_it_or_what_came_of_its_messages(ask: Ask) -> None:
+    assert ask(
+        "select metric_on, counted_by, count_sent, count_delivered, count_bounced, "
+        "count_converted, revenue, is_complete from marts.daily_metrics "
+        "where metric_on in ('2026-03-03', '2026-03-06', '2026-03-30') order by 1, 2"
+    ) == [
+        (date(2026, 3, 3), "event_time", 2, 0, 1, 0, Decimal(0), True),
+        (date(2026, 3, 3), "send_cohort", 2, 1, 1, 1, Decimal(0), True),
+        (date(2026, 3, 6), "event_time", 0, 1, 0, 2, Decimal(0), True),
+        (date(2026, 3, 30), "event_time", 1, 0, 0, 0, Decimal(0), True),
+        (date(2026, 3, 30), "send_cohort", 1, 0, 0, 0, Decimal(0), False),
+    ]
+
+
+def test_pressure_counts_leads_by_the_contacts_of_their_week(ask: Ask) -> None:
+    assert ask(
+        "select week, count_contacts, count_leads, count_leads_of_several_channels, "
+        "count_responded, is_complete from marts.contact_pressure order by 1, 2"
+    ) == [
+        (date(2026, 2, 2), 1, 1, 0, 0, True),
+        (date(2026, 3, 2), 1, 2, 0, 0, True),
+        (date(2026, 3, 2), 2, 1, 1, 1, True),
+        (date(2026, 3, 30), 1, 1, 0, 0, False),
+    ]
+
+
+def test_hours_count_steps_attempts_and_lateness(ask: Ask) -> None:
+    assert ask(
+        "select hour_at, count_steps, count_sent, count_skipped, count_held_out, count_refused, "
+        "count_attempts, count_failed_attempts, failure_rate_per_attempt, late_seconds_p50 "
+        "from marts.operations order by 1"
+    ) == [
+        (at(2, 2, 15), 1, 1, 0, 0, 0, 1, 0, 0.0, 0.0),
+        (at(2, 3, 15), 1, 0, 1, 0, 0, 0, 0, None, None),
+        (at(3, 2, 15), 1, 1, 0, 0, 0, 2, 1, 0.5, 30.0),
+        (at(3, 3, 15), 4, 2, 0, 1, 1, 3, 1, 1 / 3, 0.0),
+        (at(3, 4, 15), 1, 1, 0, 0, 0, 1, 0, 0.0, 0.0),
+        (at(3, 30, 18), 1, 1, 0, 0, 0, 1, 0, 0.0, 0.0),
+    ]
+
+
+def test_the_backlog_leaves_out_what_is_paused(ask: Ask) -> None:
+    assert ask(
+        "select count_active, count_paused, count_held_out, count_due, count_scheduled, "
+        "count_scheduled_next_day, oldest_due_seconds, next_slot_at from marts.backlog"
+    ) == [(3, 1, 1, 0, 3, 0, None, at(4, 5, 15))]
+
+
+def test_each_conversion_says_where_it_counts(ask: Ask) -> None:
+    assert ask(
+        "select lead_id, value, currency, revenue, is_reversed, count_enrollments, "
+        "is_of_holdout, is_late, is_before_enrollment from marts.conversions order by 1"
+    ) == [
+        (1, Decimal(100), "USD", Decimal(100), False, 1, False, False, False),
+        (2, Decimal(40), "USD", Decimal(40), False, 0, False, True, False),
+        (3, Decimal(50), "USD", Decimal(50), False, 0, True, False, False),
+        (4, Decimal(30), "USD", Decimal(30), False, 0, False, False, True),
+        (5, Decimal(80), "USD", Decimal(0), True, 1, False, False, False),
+        (7, Decimal(70), "EUR", None, False, 1, False, False, False),
+    ]
+
+
+def test_durations_of_reactions_are_censored_at_the_moment_of_the_facts(ask: Ask) -> None:
+    assert ask(
+        "select send_id, weekday, hour, was_opened, open_seconds, was_replied, reply_seconds "
+        "from marts.engagement where send_id in (1, 6, 7) order by 1"
+    ) == [
+        (1, 0, 10, True, 7170.0, False, 2494770.0),
+        (6, 0, 14, False, 64800.0, False, 64800.0),
+    ]

@@ -66,6 +66,7 @@ valued as (
         c.lead_id,
         c.goal_name,
         c.converted_at,
+        c.value,
         c.currency,
         c.origin,
         r.conversion_id is not null as is_reversed,

@@ -20,8 +20,8 @@ sends as (
     where was_sent
 ),
 
-conversions as (
-    select * from {{ ref('int_conversions') }}
+enrollment_conversions as (
+    select * from {{ ref('int_enrollment_conversions') }}
 ),
 
 decisions as (
@@ -29,9 +29,9 @@ decisions as (
     where outcome = 'held_out'
 ),
 
-replies as (
-    select * from {{ ref('stg_events') }}
-    where kind = 'replied' and verdict = 'human'
+responses as (
+    select * from {{ ref('int_responses') }}
+    where enrollment_id is not null
 ),
 
 refresh as (
@@ -42,12 +42,9 @@ spans as (
     select
         e.*,
         v.version,
-        v.goal_name,
         d.ended_at,
         d.reason as end_reason,
-        coalesce(d.status, case when r.is_paused then 'paused' else 'active' end) as status,
-        {{ add_seconds('e.enrolled_at', 'v.goal_within_seconds') }} as goal_until_at,
-        lead(e.enrolled_at) over (partition by e.lead_id order by e.enrolled_at, e.enrollment_id) as next_enrolled_at
+        coalesce(d.status, case when r.is_paused then 'paused' else 'active' end) as status
     from enrollments as e
     left join versions as v on e.version_id = v.version_id
     left join ends as d on e.enrollment_id = d.enrollment_id
@@ -71,53 +68,26 @@ ghosts as (
     group by enrollment_id
 ),
 
--- A reply known only by its address counts for the enrollments that were running, and for the lead's latest one.
-answered as (
-    select
-        enrollment_id,
-        occurred_at
-    from replies
-    where enrollment_id is not null
-    union all
-    select
-        s.enrollment_id,
-        r.occurred_at
-    from replies as r
-    inner join spans as s
-        on
-            r.lead_id = s.lead_id
-            and r.occurred_at >= s.enrolled_at
-            and (
-                s.ended_at is null or r.occurred_at <= s.ended_at
-                or s.next_enrolled_at is null or r.occurred_at < s.next_enrolled_at
-            )
-    where r.enrollment_id is null
-),
-
 answers as (
     select
         enrollment_id,
-        min(occurred_at) as first_replied_at
-    from answered
+        bool_or(kind = 'replied') as was_replied,
+        max(responded_at) as last_responded_at
+    from responses
     group by enrollment_id
 ),
 
 -- Conversions belong to the lead (R16): each enrollment with that goal sees them.
 outcomes as (
     select
-        s.enrollment_id,
-        min(c.converted_at) filter (where c.converted_at >= s.enrolled_at) as converted_at,
-        max(c.converted_at) filter (where c.converted_at < s.enrolled_at) as won_before_at,
-        count(*) filter (
-            where c.converted_at >= s.enrolled_at and coalesce(c.converted_at <= s.goal_until_at, true)
-        ) as count_conversions,
-        sum(c.revenue) filter (
-            where c.converted_at >= s.enrolled_at and coalesce(c.converted_at <= s.goal_until_at, true)
-        ) as revenue
-    from spans as s
-    inner join conversions as c
-        on s.lead_id = c.lead_id and coalesce(s.goal_name = c.goal_name, s.goal_name is null)
-    group by s.enrollment_id
+        enrollment_id,
+        min(converted_at) filter (where not is_before_enrollment) as converted_at,
+        max(converted_at) filter (where is_before_enrollment) as won_before_at,
+        max(converted_at) filter (where is_in_time) as last_converted_at,
+        count(*) filter (where is_in_time) as count_conversions,
+        sum(revenue) filter (where is_in_time) as revenue
+    from enrollment_conversions
+    group by enrollment_id
 ),
 
 -- R26: the last handed-over send of the enrollment before its conversion.
@@ -149,7 +119,10 @@ final as (
         least(c.first_handed_over_at, g.first_held_out_at) as time_zero_at,
         coalesce(c.count_sends, 0) as count_sends,
         c.enrollment_id is not null as was_contacted,
-        a.enrollment_id is not null as was_replied,
+        c.first_handed_over_at as first_contacted_at,
+        a.last_responded_at,
+        o.last_converted_at,
+        coalesce(a.was_replied, false) as was_replied,
         coalesce(o.count_conversions > 0, false) as was_converted,
         coalesce(o.converted_at, o.won_before_at) as converted_at,
         o.converted_at is null and o.won_before_at is not null as was_won_before_contact,

@@ -28,7 +28,8 @@ latest_decisions as (
         enrollment_id,
         step_ix,
         min(version_id) as version_id,
-        max_by(outcome, (planned_at, coalesce(settled_at, planned_at))) as outcome
+        max_by(outcome, (planned_at, coalesce(settled_at, planned_at))) as outcome,
+        max_by(coalesce(settled_at, planned_at), (planned_at, coalesce(settled_at, planned_at))) as decided_at
     from decisions
     group by enrollment_id, step_ix
 ),
@@ -42,6 +43,7 @@ planned as (
         s.send_id,
         s.variant,
         s.channel,
+        d.decided_at,
         case
             when s.status = 'handed_over' then 'sent'
             when s.status in ('refused', 'unknown') then s.status
@@ -72,6 +74,7 @@ final as (
         coalesce(p.variant, a.arm) as variant,
         coalesce(p.channel, t.kind) as channel,
         p.outcome,
+        p.decided_at,
         p.send_id,
         e.is_holdout
     from planned as p

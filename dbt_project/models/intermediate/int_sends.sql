@@ -25,15 +25,20 @@ reactions as (
     select
         send_id,
         min(occurred_at) filter (where kind = 'delivered') as first_delivered_at,
+        -- What only a delivered message can lead to.
+        min(occurred_at) filter (
+            where
+            kind in ('delivered', 'auto_replied', 'complained')
+            or (kind in ('opened', 'clicked', 'replied', 'unsubscribed') and verdict = 'human')
+        ) as known_delivered_at,
         min(occurred_at) filter (where kind = 'bounced') as first_bounced_at,
         min(occurred_at) filter (where kind in ('opened', 'clicked') and verdict = 'human') as first_opened_at,
         min(occurred_at) filter (where kind = 'clicked' and verdict = 'human') as first_clicked_at,
         min(occurred_at) filter (where kind = 'replied' and verdict = 'human') as first_replied_at,
+        min(occurred_at) filter (where kind = 'complained') as first_complained_at,
+        min(occurred_at) filter (where kind = 'unsubscribed' and verdict = 'human') as first_unsubscribed_at,
         bool_or(kind in ('opened', 'clicked')) as was_opened_any,
-        bool_or(kind = 'clicked') as was_clicked_any,
-        bool_or(kind = 'auto_replied') as was_auto_replied,
-        bool_or(kind = 'complained') as was_complained,
-        bool_or(kind = 'unsubscribed' and verdict = 'human') as was_unsubscribed
+        bool_or(kind = 'clicked') as was_clicked_any
     from events
     group by send_id
 ),
@@ -50,9 +55,22 @@ receipts as (
     group by s.channel, s.sender, s.origin
 ),
 
+-- A domain of few people may name one of them, and the warehouse holds no identity (R22).
+shared_domains as (
+    select recipient_domain
+    from sends
+    where recipient_domain is not null
+    group by recipient_domain
+    having count(distinct lead_id) >= 10
+),
+
 joined as (
     select
         s.*,
+        case
+            when s.recipient_domain is null then '(none)'
+            else coalesce(d.recipient_domain, '(few)')
+        end as shown_domain,
         v.sequence_id,
         v.version,
         t.step_id,
@@ -62,21 +80,18 @@ joined as (
         r.first_opened_at,
         r.first_clicked_at,
         r.first_replied_at,
+        r.first_complained_at,
+        r.first_unsubscribed_at,
+        r.known_delivered_at,
         coalesce(r.was_opened_any, false) as was_opened_any,
         coalesce(r.was_clicked_any, false) as was_clicked_any,
-        coalesce(r.was_complained, false) as was_complained,
-        coalesce(r.was_unsubscribed, false) as was_unsubscribed,
-        coalesce(p.has_receipts, false) as has_receipts,
-        -- What only a delivered message can lead to.
-        r.first_delivered_at is not null
-        or r.first_opened_at is not null
-        or r.first_replied_at is not null
-        or coalesce(r.was_auto_replied or r.was_complained or r.was_unsubscribed, false) as is_delivery_known
+        coalesce(p.has_receipts, false) as has_receipts
     from sends as s
     left join versions as v on s.version_id = v.version_id
     left join steps as t on s.version_id = t.version_id and s.step_ix = t.step_ix
     left join reactions as r on s.send_id = r.send_id
     left join receipts as p on s.channel = p.channel and s.sender = p.sender and s.origin = p.origin
+    left join shared_domains as d on s.recipient_domain = d.recipient_domain
 ),
 
 -- R25: without receipts, what did not come back within 72 hours has arrived.
@@ -84,7 +99,7 @@ judged as (
     select
         j.*,
         j.was_sent
-        and not j.is_delivery_known
+        and j.known_delivered_at is null
         and not j.has_receipts
         and {{ add_seconds('j.handed_over_at', 72 * 3600) }} <= w.refreshed_at
         and coalesce(j.first_bounced_at > {{ add_seconds('j.handed_over_at', 72 * 3600) }}, true)
@@ -106,13 +121,17 @@ final as (
         variant,
         channel,
         sender,
+        shown_domain as recipient_domain,
         origin,
         status,
         reason,
         claimed_at,
+        zone,
+        local_on,
+        settled_at,
         handed_over_at,
         was_sent,
-        was_sent and (is_delivery_known or is_delivery_inferred) as was_delivered,
+        was_sent and (known_delivered_at is not null or is_delivery_inferred) as was_delivered,
         is_delivery_inferred,
         first_opened_at is not null as was_opened,
         was_opened_any,
@@ -120,8 +139,16 @@ final as (
         was_clicked_any,
         first_replied_at is not null as was_replied,
         first_bounced_at is not null as was_bounced,
-        was_complained,
-        was_unsubscribed,
+        first_complained_at is not null as was_complained,
+        first_unsubscribed_at is not null as was_unsubscribed,
+        -- An inferred delivery is one from the end of the 72 hours on.
+        case
+            when was_sent and known_delivered_at is not null then known_delivered_at
+            when is_delivery_inferred then {{ add_seconds('handed_over_at', 72 * 3600) }}
+        end as delivered_at,
+        first_bounced_at,
+        first_complained_at,
+        first_unsubscribed_at,
         first_opened_at,
         first_clicked_at,
         first_replied_at,

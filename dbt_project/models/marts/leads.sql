@@ -1,107 +1,25 @@
 -- One row per lead.
 with leads as (
-    select * from {{ ref('stg_leads') }}
-),
-
-suppressions as (
-    select * from {{ ref('stg_suppressions') }}
-    where reason = 'do_not_contact' and lifted_at is null
-),
-
-events as (
-    select * from {{ ref('stg_events') }}
-    where
-        verdict = 'human'
-        and kind in ('replied', 'meeting_booked', 'call_answered', 'callback_requested', 'rejected')
-),
-
-enrollments as (
-    select * from {{ ref('int_enrollments') }}
-    where not is_holdout
-),
-
-sends as (
-    select * from {{ ref('int_sends') }}
-    where was_sent
-),
-
-conversions as (
-    select * from {{ ref('int_conversions') }}
-),
-
-blocked as (
-    select distinct lead_id from suppressions
-),
-
-reactions as (
-    select
-        lead_id,
-        min(occurred_at) filter (where kind <> 'rejected') as responded_at,
-        bool_or(kind = 'rejected') as was_rejected
-    from events
-    group by lead_id
-),
-
-entries as (
-    select
-        lead_id,
-        count(*) as count_enrollments,
-        bool_or(status in ('active', 'paused')) as is_running,
-        max_by(end_reason, (enrolled_at, enrollment_id)) as last_end_reason
-    from enrollments
-    group by lead_id
-),
-
-contacts as (
-    select
-        lead_id,
-        count(*) as count_sends,
-        min(handed_over_at) as first_contacted_at
-    from sends
-    group by lead_id
-),
-
-wins as (
-    select
-        lead_id,
-        min(converted_at) as converted_at,
-        bool_or(not is_reversed) as has_standing_conversion,
-        sum(revenue) as revenue
-    from conversions
-    group by lead_id
+    select * from {{ ref('int_leads') }}
 ),
 
 final as (
     select
-        l.lead_id,
-        l.created_at,
-        l.source,
-        l.country,
-        l.timezone,
-        l.origin,
-        case
-            when b.lead_id is not null then 'do_not_contact'
-            when w.has_standing_conversion then 'converted'
-            when r.was_rejected or w.lead_id is not null then 'rejected'
-            when n.last_end_reason = 'inactive' then 'inactive'
-            when r.responded_at is not null then 'responded'
-            when c.lead_id is not null then 'contacted'
-            when n.is_running then 'in_progress'
-            else 'new'
-        end as status,
-        c.first_contacted_at,
-        r.responded_at,
-        w.converted_at,
-        coalesce(n.count_enrollments, 0) as count_enrollments,
-        coalesce(c.count_sends, 0) as count_sends,
-        cast(case when w.lead_id is null then 0 else w.revenue end as decimal(18, 4)) as revenue,
-        l.attributes
-    from leads as l
-    left join blocked as b on l.lead_id = b.lead_id
-    left join reactions as r on l.lead_id = r.lead_id
-    left join entries as n on l.lead_id = n.lead_id
-    left join contacts as c on l.lead_id = c.lead_id
-    left join wins as w on l.lead_id = w.lead_id
+        lead_id,
+        created_at,
+        source,
+        country,
+        timezone,
+        origin,
+        status,
+        first_contacted_at,
+        responded_at,
+        converted_at,
+        count_enrollments,
+        count_sends,
+        revenue,
+        attributes
+    from leads
 )
 
 select * from final

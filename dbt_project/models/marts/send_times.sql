@@ -1,14 +1,7 @@
 -- One row per sequence, weekday and block of four hours in which it sent something that people can answer.
 with sends as (
     select * from {{ ref('int_sends') }}
-    where was_sent and origin = 'live' and channel in ('email', 'sms', 'whatsapp')
-),
-
-zones as (
-    select
-        send_id,
-        zone
-    from {{ ref('stg_sends') }}
+    where was_sent and origin = 'live' and {{ is_message('channel') }}
 ),
 
 draws as (
@@ -23,12 +16,11 @@ refresh as (
 placed as (
     select
         s.*,
-        {{ local_date('s.handed_over_at', 'z.zone') }} as sent_on,
-        cast({{ local_weekday('s.handed_over_at', 'z.zone') }} as bigint) as weekday,
-        cast({{ local_hour('s.handed_over_at', 'z.zone') }} // 4 as bigint) as block,
+        {{ local_date('s.handed_over_at', 's.zone') }} as sent_on,
+        cast({{ local_weekday('s.handed_over_at', 's.zone') }} as bigint) as weekday,
+        cast({{ local_hour('s.handed_over_at', 's.zone') }} // 4 as bigint) as block,
         least(s.first_clicked_at, s.first_replied_at) as responded_at
     from sends as s
-    inner join zones as z on s.send_id = z.send_id
     cross join refresh as r
     where {{ add_seconds('s.handed_over_at', 7 * 86400) }} <= r.refreshed_at
 ),

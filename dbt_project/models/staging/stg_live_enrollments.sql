@@ -6,6 +6,8 @@ with source as (
 renamed as (
     select
         enrollment_id,
+        status,
+        slot_at,
         is_paused
     from source
 )

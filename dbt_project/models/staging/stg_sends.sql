@@ -21,7 +21,8 @@ renamed as (
         status,
         reason,
         settled_at,
-        attempts
+        attempts,
+        recipient_domain
     from source
 )
 
