@@ -63,6 +63,22 @@ def test_the_open_step_is_due_by_its_new_delay_from_its_own_anchor(world_of_two)
     assert migrate(world.settings, "one", world.now, is_applied=True).count == 0
 
 
+@pytest.mark.parametrize("since", ["previous", "enrollment"])
+def test_who_starts_later_starts_then_in_the_new_version_too(world, since):
+    delay = f"{{since: {since}, delay: 2h}}"
+    world.sequence("one", step("a", delay), head="enroll: {max_leads: 9}\n")
+    world.leads(1)
+    start = world.now + timedelta(days=3)
+    asked = {"kind": "enroll", "enrolled_by": "hand", "sequence": "one"}
+    asked |= {"lead": {"email": "u0@example.com"}, "starts_at": start.isoformat()}
+    world.land(source="operator", commands=[asked])
+    world.tick()
+    world.sequence("one", step("a", delay.replace("2h", "5h")), head="enroll: {max_leads: 9}\n")
+    assert migrate(world.settings, "one", world.now, is_applied=True).count == 1
+    due = start + timedelta(hours=5)
+    assert world.rows("select due_at, slot_at from live") == [(due, due)]
+
+
 def test_what_would_have_been_due_long_ago_goes_out_at_once_and_is_not_late(world):
     world.sequence("one", step("a") + step("b", "20d"))
     world.leads(1)
