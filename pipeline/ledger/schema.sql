@@ -454,7 +454,7 @@ with last_outcome as (
         max_by(status, (attempt, settled_at)) as latest,
         latest in ('withdrawn', 'refused', 'retry') and bool_or(status = 'handed_over') as was_made,
         if(was_made, 'handed_over', latest) as status,
-        if(was_made, null, max_by(reason, (attempt, settled_at))) as reason,
+        if(was_made, null, arg_max_null(reason, (attempt, settled_at))) as reason,
         max(settled_at) as settled_at,
         max(message_id) as message_id,
         max(attempt) as attempts
@@ -594,7 +594,7 @@ settled as (
         c.send_id,
         c.attempt,
         max_by(o.status, (o.attempt, o.settled_at)) as status,
-        max_by(o.reason, (o.attempt, o.settled_at)) as reason,
+        arg_max_null(o.reason, (o.attempt, o.settled_at)) as reason,
         max(o.settled_at) as settled_at
     from claims as c
     inner join send_outcomes as o
