@@ -36,7 +36,7 @@ class Settings(BaseSettings):
         default="", description="Password of smtp transports that name a user."
     )
     http_secret: str = Field(
-        default="", description="Secret (`whsec_…`) that signs what http transports post."
+        default="", description="Secret (`whsec_…`) that signs the webhooks of http transports."
     )
     concurrency: int = Field(default=20, ge=1, le=200, description="Messages in hand-over at once.")
     memory_limit: str = Field(default="6GB", description="DuckDB's memory limit in a refresh.")

@@ -1,6 +1,6 @@
-"""HTTP: one signed request per message, never a redirect, and a clear answer to "was it taken?".
+"""HTTP: one request per message, never a redirect, and a clear answer to "was it taken?".
 
-Belongs here: the request, its signature, and what each answer means. Does not: what the request
+Belongs here: the request, its headers, and what each answer means. Does not: what the request
 says (`messages.requests`), what a transport promises (`transport`), trying again (`engine`).
 """
 
@@ -23,6 +23,7 @@ from pipeline.channels.transport import (
     scrub_reason,
 )
 from pipeline.messages.compose import Message
+from pipeline.messages.requests import FORM_TYPE
 from pipeline.settings import DripError
 
 _CONNECT_SECONDS = 10.0
@@ -35,6 +36,8 @@ _LONGEST_ANSWER = 65_536
 _WORDS_SECONDS = 1.0
 _TAKEN, _REDIRECT, _REFUSED, _BROKEN = 200, 300, 400, 500
 _TRY_AGAIN = {408, 425, 429}
+# What a form says when it took something: look elsewhere, for a page of thanks.
+_LOOK_ELSEWHERE = {302, 303}
 _REQUEST_BEGINS = "http11.send_request_headers.started"
 _FAILURES = (httpx.HTTPError, OSError, TimeoutError)
 
@@ -46,13 +49,13 @@ class HttpTransport:
         self,
         name: str,
         url: str | None,
-        secret: str,
+        secret: str | None,
         clock: Callable[[], datetime],
         *,
         connect_seconds: float = _CONNECT_SECONDS,
         answer_seconds: float = _ANSWER_SECONDS,
     ) -> None:
-        """Prepare without connecting.
+        """Prepare without connecting; without a secret where nothing but forms is to be posted.
 
         Raises:
             DripError: there is no address, or nothing to sign with.
@@ -63,7 +66,8 @@ class HttpTransport:
                 " to it in workspace.yml."
             )
         try:
-            read_secret(secret)
+            if secret is not None:
+                read_secret(secret)
         except ValueError:
             raise DripError(
                 f"The http transport {name} has nothing to sign with. Set DRIP_HTTP_SECRET to "
@@ -116,19 +120,21 @@ class HttpTransport:
 
     async def _post(self, message: Message, moment: "_Moment") -> httpx.Response:
         client = self._client = self._client or self._create_client()
-        headers = {
-            "content-type": "application/json",
-            "user-agent": "Driplab",
-            **sign_webhook(self._secret, message.message_id, self._clock(), message.data),
-        }
         request = client.build_request(
             "POST",
             self._url,
             content=message.data,
-            headers=headers,
+            headers={"user-agent": "Driplab", **self._headers(message)},
             extensions={"trace": moment.trace},
         )
         return await client.send(request, stream=True)
+
+    def _headers(self, message: Message) -> dict[str, str]:
+        if message.channel == "form":
+            # Whoever owns a form has no secret of ours to look at a signature with.
+            return {"content-type": FORM_TYPE}
+        signed = sign_webhook(self._secret or "", message.message_id, self._clock(), message.data)
+        return {"content-type": "application/json", **signed}
 
     def _create_client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(
@@ -169,8 +175,9 @@ async def _let_go(response: httpx.Response) -> None:
 
 def _classify(status: int, reason: str, message: Message) -> Outcome:
     """Return what an answer means: R7, and a redirect is an address that nobody wrote down."""
-    if _TAKEN <= status < _REDIRECT:
-        return Outcome("handed_over", None, message.message_id)
+    is_elsewhere = message.channel == "form" and status in _LOOK_ELSEWHERE
+    if _TAKEN <= status < _REDIRECT or is_elsewhere:
+        return Outcome("handed_over", None, message.message_id or None)
     if _REDIRECT <= status < _REFUSED:
         return Outcome("refused", f"{reason}: redirects are not followed")
     if status >= _BROKEN or status in _TRY_AGAIN:

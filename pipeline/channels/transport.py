@@ -92,6 +92,8 @@ def create_transport(
     home: Path,
     settings: Settings,
     clock: Callable[[], datetime] = utc_now,
+    *,
+    is_signing: bool = True,
 ) -> Transport:
     """Create one worker's transport.
 
@@ -101,6 +103,7 @@ def create_transport(
         home: The workspace's home.
         settings: For the password and the secret.
         clock: The moment that a signature names.
+        is_signing: Whether anything that it posts is signed; forms are not.
 
     Raises:
         DripError: the settings contradict each other.
@@ -112,7 +115,8 @@ def create_transport(
     if spec.kind == "maildir":
         return MaildirTransport(home / "maildir" / name)
     if spec.kind == "http":
-        return HttpTransport(name, spec.url, settings.http_secret, clock)
+        secret = settings.http_secret if is_signing else None
+        return HttpTransport(name, spec.url, secret, clock)
     if spec.kind != "smtp":
         raise DripError(
             f"The transport {name} is of the unknown kind {spec.kind}. Write maildir, smtp or http."

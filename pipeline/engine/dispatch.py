@@ -28,7 +28,7 @@ from pipeline.messages.compose import (
     lead_context,
 )
 from pipeline.messages.notes import NOTE_CHANNELS, compose_note
-from pipeline.messages.requests import compose_webhook
+from pipeline.messages.requests import compose_form, compose_webhook
 from pipeline.sequences.compiled import CompiledStep, words_of
 from pipeline.sequences.model import Sender
 from pipeline.settings import DripError, Keys, Settings
@@ -112,7 +112,7 @@ class Dispatcher:
                 lambda: write_begin(self._landing, order.send_id, order.attempt, self._clock()),
             )
         except UnknownOutcome as error:
-            await self._end(order, "unknown", str(error), message.message_id)
+            await self._end(order, "unknown", str(error), message.message_id or None)
         else:
             await self._end(order, outcome.status, outcome.reason, outcome.message_id)
 
@@ -135,17 +135,29 @@ class Dispatcher:
     def _prepare(self, senders: set[str], workers: int) -> None:
         """Create all transports first, so that a wrong setting stops nothing midway."""
         workspace = self._programme.workspace
+        hooks = {s.transport for s in workspace.senders.values() if s.channel == "webhook"}
         for name in {self._transport_of(s) for s in senders if s in workspace.senders}:
             for worker in range(workers):
                 if (worker, name) not in self._open:
                     self._open[worker, name] = create_transport(
-                        name, workspace.transports[name], self._home, self._settings, self._clock
+                        name,
+                        workspace.transports[name],
+                        self._home,
+                        self._settings,
+                        self._clock,
+                        is_signing=name in hooks,
                     )
 
     def _compose(self, order: Order) -> Message:
         sender = self._programme.workspace.senders.get(order.sender)
         if sender is None:
             raise DripError(f"Sender {order.sender!r} is gone from workspace.yml. Put it back.")
+        if sender.channel != order.channel:
+            # What was claimed before the edit: its words and its transport do not fit each other.
+            raise DripError(
+                f"Sender {order.sender!r} sends {sender.channel} now, and this is {order.channel}. "
+                "Add a sender under another name instead."
+            )
         return compose_order(
             send_id=order.send_id,
             channel=order.channel,
@@ -185,6 +197,8 @@ def compose_order(
         )
     if channel == "webhook":
         return compose_webhook(send_id, content, context, letterhead=letterhead, now=now)
+    if channel == "form":
+        return compose_form(send_id, content, context, sender=sender, letterhead=letterhead)
     if channel == "sms":
         return compose_sms(
             send_id,

@@ -17,7 +17,7 @@ from pipeline.messages.render import Body
 _LONG_SUBJECT = 78
 _SMS_PART = 160
 # What a lead reads, and may want no more of.
-_WRITTEN = ("email", "sms", "whatsapp")
+_WRITTEN = ("email", "sms", "whatsapp", "form")
 _FOOTER_STYLE = "margin-top:32px;font-size:12px;line-height:18px;color:#6b7280"
 
 

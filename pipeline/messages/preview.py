@@ -12,9 +12,11 @@ from email.message import EmailMessage
 from email.policy import default
 from html import escape
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 from pipeline.messages.compliance import lint_message
 from pipeline.messages.compose import Message
+from pipeline.messages.requests import FORM_TYPE
 
 _UNSUBSCRIBE = re.compile(r"https?://[^\s\"<>]*/u/[\w-]+")
 _PIXEL = re.compile(r'<img src="[^"]*/o/[\w-]+\.gif"[^>]*>')
@@ -32,6 +34,8 @@ class Preview:
 
 def preview_message(message: Message) -> Preview:
     """Take a composed message apart; without the open pixel, so that looking counts nothing."""
+    if message.channel == "form":
+        return _preview_form(message)
     if message.channel == "webhook":
         headers = [("Content-Type", "application/json"), ("Webhook-Id", message.message_id)]
         told = json.dumps(json.loads(message.data), ensure_ascii=False, indent=2)
@@ -48,6 +52,15 @@ def preview_message(message: Message) -> Preview:
     }
     warnings = lint_message(message.channel, content)
     return Preview(headers, text, _PIXEL.sub("", html) if html else None, warnings)
+
+
+def _preview_form(message: Message) -> Preview:
+    """Show a line for each field; what it has of further lines stands under it."""
+    fields = parse_qsl(message.data.decode(), keep_blank_values=True)
+    text = "\n".join(f"{name}: {value}".replace("\n", "\n    ") for name, value in fields)
+    found = _UNSUBSCRIBE.search(text)
+    content = {"text": text, "unsubscribe": found[0] if found else "{{ unsubscribe }}"}
+    return Preview([("Content-Type", FORM_TYPE)], text, None, lint_message("form", content))
 
 
 def write_preview(preview: Preview, path: Path) -> Path:

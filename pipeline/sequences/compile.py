@@ -31,6 +31,7 @@ from pipeline.sequences.experiments import (
     BEST_ORDER,
     CONTENT_FIELDS,
     OPTIONAL_FIELDS,
+    REQUESTS,
     TEXT_FIELDS,
     build_experiment,
     check_experiment,
@@ -168,15 +169,16 @@ def _check_senders(workspace: Workspace, source: YamlFile) -> Iterator[Problem]:
 def _check_way(
     name: str, sender: Sender, workspace: Workspace, source: YamlFile
 ) -> Iterator[Problem]:
-    """Webhooks travel over http and nothing else does; whatever is a message has an address."""
+    """Requests travel over http and nothing else does; whatever is a message has an address."""
     kind, path = workspace.transports[sender.transport].kind, ("senders", name)
-    if sender.channel == "webhook" and kind != "http":
-        message = "a webhook needs a transport of `kind: http` with its `url:`: name one"
+    is_request = sender.channel in REQUESTS
+    if is_request and kind != "http":
+        message = f"a {sender.channel} needs a transport of `kind: http` with its `url:`: name one"
         yield source.problem((*path, "transport"), message)
-    elif sender.channel != "webhook" and kind == "http":
+    elif not is_request and kind == "http":
         message = f"{sender.channel} does not travel over http: name a maildir or smtp transport"
         yield source.problem((*path, "transport"), message)
-    if sender.channel != "webhook" and not sender.address:
+    if not is_request and not sender.address:
         how = 'write `address: "Ann Example <ann@example.com>"`'
         yield source.problem(path, f"{sender.channel} senders need an address: {how}")
 
@@ -622,19 +624,40 @@ class _Compiler:
         return full
 
     def _request(self, node: _Node, channel: str) -> dict[str, str]:
-        """Give what a webhook tells: the step, and the payload's templates as one JSON object."""
-        payload = node.step.payload
-        if channel != "webhook":
-            if payload is not None:
-                message = f"{channel} steps have no payload: remove it, or write channel: webhook"
-                self._refuse((*node.path, "payload"), message)
+        """Give what a request tells: the payload's templates as one JSON object, a hook's step."""
+        where = (*node.path, "payload")
+        if channel not in REQUESTS:
+            if node.step.payload is not None:
+                how = "remove it, or write channel: webhook or form"
+                self._refuse(where, f"{channel} steps have no payload: {how}")
             return {}
+        texts = self._fields(node) if channel == "form" else self._told(node)
+        read = {name: self._read((*where, name), "payload", text) for name, text in texts.items()}
+        content = {"payload": json.dumps(read, ensure_ascii=False)} if read else {}
+        return content if channel == "form" else {"step": node.step.id, **content}
+
+    def _told(self, node: _Node) -> dict[str, str]:
+        """Give the payload of a webhook: texts only, as JSON would tell a number from its text."""
+        texts = {}
+        for name, value in (node.step.payload or {}).items():
+            if isinstance(value, str):
+                texts[name] = value
+            else:
+                message = f'{name} must be text: write it in "quotes"'
+                self._refuse((*node.path, "payload", name), message)
+        return texts
+
+    def _fields(self, node: _Node) -> dict[str, str]:
+        """Give the fields of a form: a form knows texts only, and null is a field left out."""
         texts = {
-            name: self._read((*node.path, "payload", name), "payload", text)
-            for name, text in (payload or {}).items()
+            name: str(value).lower() if isinstance(value, bool) else str(value)
+            for name, value in (node.step.payload or {}).items()
+            if value is not None
         }
-        told = {"payload": json.dumps(texts, ensure_ascii=False)} if texts else {}
-        return {"step": node.step.id, **told}
+        if not texts:
+            how = 'write its fields, such as `payload: {name: "{{ first_name }}"}`'
+            self._refuse((*node.path, "payload"), f"form step without payload: {how}")
+        return texts
 
     def _experiment(self, node: _Node, channel: str, delay: Delay) -> Experiment | None:
         test = node.step.experiment

@@ -130,7 +130,7 @@ class Experiment:
     allocation: Literal["equal", "weights", "thompson"] = "equal"
 
 
-Message = Literal["email", "sms", "call", "whatsapp", "task", "linkedin", "webhook", "best"]
+Message = Literal["email", "sms", "call", "whatsapp", "task", "linkedin", "webhook", "form", "best"]
 Kind = Message | Literal["wait", "wait_for", "branch", "end"]
 
 
@@ -146,7 +146,7 @@ class CompiledStep:
         content: Template sources: `subject` and `body_text` (Markdown, snippets put in) for email,
             `text` for sms, whatsapp and linkedin, `script` for a call, `title` and `note` for a
             task; the `assignee` of work for somebody; for a webhook the `step` and the `payload`,
-            a JSON object of templates.
+            a JSON object of templates; for a form the `payload`.
         options: Of channel best: channels with their senders, the first that can reach a lead is
             taken.
     """

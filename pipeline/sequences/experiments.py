@@ -19,12 +19,16 @@ CONTENT_FIELDS: dict[str, tuple[str, ...]] = {
     "task": ("title", "note"),
     "linkedin": ("text",),
     "webhook": (),
+    "form": (),
     "best": ("subject", "body", "text", "script"),
 }
 """The texts of each channel, in the order in which people are asked for them."""
 
 BEST_ORDER = ("email", "sms", "call")
 """Channels of `best`, the first that can reach a lead is taken (requirements.md 62)."""
+
+REQUESTS = ("webhook", "form")
+"""Channels that tell a payload, which no variant has, to the address of their transport."""
 
 TEXT_FIELDS = ("subject", "body", "text", "script", "title", "note")
 """Every text that a step or a variant may have on some channel."""
@@ -153,9 +157,11 @@ def _check_words(step: StepFile, variant: VariantFile, workspace: Workspace) -> 
     if variant.channel == "best":
         yield Finding(("channel",), "a variant has one channel: write email, sms or call")
         return
-    if channel != step.channel and "webhook" in (channel, step.channel):
-        message = "a webhook says nothing to a lead: test channels that do, such as email and sms"
-        yield Finding(("channel",), message)
+    pair = (channel, step.channel)
+    requests = [name for name in REQUESTS if name in pair and channel != step.channel]
+    if requests:
+        how = "test channels that have, such as email and sms"
+        yield Finding(("channel",), f"a {requests[0]} has no text for an arm: {how}")
         return
     allowed, given = CONTENT_FIELDS.get(channel, ()), _overrides(variant)
     for name in sorted(set(given) - set(allowed)):

@@ -137,9 +137,22 @@ def _check_hook(value: str) -> str:
     match = _HOOK.fullmatch(value)
     if match is None or (match[1] == "http" and match[2] not in _LOOPBACK):
         raise ValueError(
-            f"{value!r} is no address for webhooks: write https://hooks.example.com/in; "
+            f"{value!r} is no address to post to: write https://hooks.example.com/in; "
             "http:// is for this machine only"
         )
+    return value
+
+
+def _check_field_name(value: str) -> str:
+    if not value or value != value.strip() or not value.isprintable():
+        raise ValueError(f"{value!r} is no field's name: write it as the form has it, such as name")
+    return value
+
+
+def _check_told(value: object) -> object:
+    if isinstance(value, dict | list):
+        how = 'write one text, such as "{{ email }}", and one field for each'
+        raise ValueError(f"a field of a payload holds no others: {how}")
     return value
 
 
@@ -261,12 +274,11 @@ Domain = Annotated[str, _check_text(_check_domain)]
 Cap = Annotated[int, Field(ge=1)]
 After = Annotated[Delay, BeforeValidator(_read_delay)]
 ChannelName = Annotated[
-    Literal["email", "sms", "call", "whatsapp", "task", "linkedin", "webhook", "best"],
-    _choice(
-        ("email", "sms", "call", "whatsapp", "task", "linkedin", "webhook", "best"),
-        form="form steps are not supported yet: use channel: email",
-    ),
+    Literal["email", "sms", "call", "whatsapp", "task", "linkedin", "webhook", "form", "best"],
+    _choice(("email", "sms", "call", "whatsapp", "task", "linkedin", "webhook", "form", "best")),
 ]
+FieldName = Annotated[str, _check_text(_check_field_name)]
+Told = Annotated[str | int | float | bool | None, BeforeValidator(_check_told)]
 
 
 class _Strict(BaseModel):
@@ -276,7 +288,7 @@ class _Strict(BaseModel):
 class Transport(_Strict):
     """How messages leave: `maildir` writes them to files, `smtp` hands them to a mail server.
 
-    `http` posts webhooks to the address `url`, signed with DRIP_HTTP_SECRET.
+    `http` posts to the address `url`: webhooks, which DRIP_HTTP_SECRET signs, and forms.
     """
 
     kind: Annotated[Literal["maildir", "smtp", "http"], _choice(("maildir", "smtp", "http"))]
@@ -327,7 +339,8 @@ class Sender(_Strict):
 
     `to` is for gateways (mail to SMS, calls, WhatsApp): a template of the recipient, such as
     `{{ phone }}@sms.example`. Calls and WhatsApp messages without it go to the sender's own
-    address, for somebody to make. Webhooks have no address but that of their transport.
+    address, for somebody to make. Webhooks and forms go to the address of their transport; a form's
+    sender may have its own, whose name is `{{ sender_name }}`.
     """
 
     channel: ChannelName
@@ -551,7 +564,7 @@ class StepFile(_Strict):
     title: str | None = None
     note: str | None = None
     assignee: Annotated[str, _check_text(_check_address)] | None = None
-    payload: dict[Word, str] | None = Field(default=None, min_length=1)
+    payload: dict[FieldName, Told] | None = Field(default=None, min_length=1)
     retry: RetryFile | None = None
     late: LateFile | None = None
     experiment: ExperimentFile | None = None

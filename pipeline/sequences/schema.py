@@ -115,7 +115,7 @@ KINDS: Mapping[str, StepKind] = {
     "webhook": StepKind(
         "A signed request to a system of yours (Standard Webhooks), no contact of the lead. Its "
         "`webhook-id` is the number of the send and stays the same at every attempt; without a "
-        "payload it tells the lead's names, address and phone.",
+        "payload, which holds texts, it tells the lead's names, address and phone.",
         (*_SENDING, "payload"),
         """
 - id: tell_shop
@@ -123,6 +123,24 @@ KINDS: Mapping[str, StepKind] = {
   channel: webhook
   sender: webhook
   payload: {coupon: SPRING, customer: "{{ email }}"}
+""",
+    ),
+    "form": StepKind(
+        "A web form that is filled in for the lead, and a contact of it: the payload's fields are "
+        "posted to the `url:` of the sender's transport, as a browser would. 200 to 299, 302 and "
+        "303 say that it was taken. Numbers, `true` and `false` become text, what is null is left "
+        "out; without quotes 007 would become 7, and 1.50 would become 1.5.",
+        (*_SENDING, "payload"),
+        """
+- id: fill_in
+  after: 2d
+  channel: form
+  sender: form
+  payload:
+    your-name: "{{ first_name | default('A friend') }}"
+    your-email: "{{ email }}"
+    message: "We would like to show you around. No more of us: {{ unsubscribe }}"
+    consent: true
 """,
     ),
     "best": StepKind(

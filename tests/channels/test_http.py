@@ -19,6 +19,10 @@ BODY = '{"type":"step.tell","data":{"name":"Zoë"}}'.encode()
 OK = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
+def form(send_id: int = 7) -> Message:
+    return Message(send_id, "form", "", "", b"name=Zo%C3%AB&text=a%26b%0Ac", "")
+
+
 def message(send_id: int = 7) -> Message:
     return Message(send_id, "webhook", "", "", BODY, str(send_id))
 
@@ -86,6 +90,7 @@ def play(
     *,
     port: int | None = None,
     answer_seconds: float = 0.4,
+    secret: str | None = SECRET,
 ) -> tuple[Any, Begun]:
     """Run a script with a server and one transport; return its result and the requests begun."""
 
@@ -96,7 +101,7 @@ def play(
         transport = HttpTransport(
             "hook",
             url,
-            SECRET,
+            secret,
             lambda: datetime.now(UTC),
             connect_seconds=0.5,
             answer_seconds=answer_seconds,
@@ -154,6 +159,49 @@ def test_a_redirect_is_refused_and_never_followed() -> None:
     told, _ = deliver_once(receiver)
     assert told == Outcome("refused", "307 Temporary Redirect: redirects are not followed")
     assert len(receiver.requests) == 1
+
+
+def post_form(receiver: Receiver) -> tuple[Outcome, Begun]:
+    return play(receiver, lambda way, begun: way.deliver(form(), begun), secret=None)
+
+
+def test_a_form_is_posted_as_a_browser_would_and_needs_no_secret() -> None:
+    receiver = Receiver()
+    outcome, begun = post_form(receiver)
+    assert outcome == Outcome("handed_over", None, None)
+    ((first, headers, body),) = receiver.requests
+    assert (first, body) == ("POST /in?room=1 HTTP/1.1", form().data)
+    assert headers["content-type"] == "application/x-www-form-urlencoded"
+    assert headers["user-agent"] == "Driplab"
+    assert not [name for name in headers if name.startswith("webhook-")]
+    assert begun.seen == [0]
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        pytest.param("200 OK", "handed_over", id="200"),
+        pytest.param("302 Found", "handed_over", id="302"),
+        pytest.param("303 See Other", "handed_over", id="303"),
+        pytest.param("300 Multiple Choices", "refused", id="300"),
+        pytest.param("301 Moved Permanently", "refused", id="301"),
+        pytest.param("307 Temporary Redirect", "refused", id="307"),
+        pytest.param("308 Permanent Redirect", "refused", id="308"),
+        pytest.param("403 Forbidden", "refused", id="403"),
+        pytest.param("408 Request Timeout", "retry", id="408"),
+        pytest.param("429 Too Many Requests", "retry", id="429"),
+        pytest.param("502 Bad Gateway", "retry", id="502"),
+    ],
+)
+def test_a_form_says_see_elsewhere_when_it_took_something(status: str, outcome: str) -> None:
+    receiver = Receiver([answer(status, b"", "Location: /thanks")])
+    assert post_form(receiver)[0].status == outcome
+    assert len(receiver.requests) == 1  # nobody looks there
+
+
+def test_a_form_that_does_not_answer_is_unknown() -> None:
+    with pytest.raises(UnknownOutcome):
+        post_form(Receiver(["drop"]))
 
 
 def test_words_of_an_answer_name_nobody() -> None:

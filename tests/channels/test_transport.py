@@ -29,6 +29,8 @@ def test_http_takes_its_secret_from_the_settings(tmp_path: Path) -> None:
     assert isinstance(made, HttpTransport)
     with pytest.raises(DripError, match="DRIP_HTTP_SECRET"):
         create_transport("out", way, tmp_path, Settings())
+    made = create_transport("out", way, tmp_path, Settings(), is_signing=False)
+    assert isinstance(made, HttpTransport)
 
 
 @pytest.mark.parametrize(("kind", "made"), [("maildir", MaildirTransport), ("smtp", SmtpTransport)])

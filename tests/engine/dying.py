@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 
 from pipeline.engine.tick import tick
+from pipeline.inbound.landing import Landing
 from pipeline.settings import Settings
 
 CONCURRENCY = 5
@@ -73,6 +74,23 @@ def tick_and_die(home: Path, folder: Path, now: datetime, deadly: int | None) ->
     finally:
         sys.setprofile(None)
     (home / "boundaries").write_text(str(countdown.count))
+
+
+def die_at_line(settings: Settings, now: datetime, line: int, is_after: bool) -> None:
+    """Tick in a process of its own, and die before or after a line of the journal is written."""
+    count, append = 0, Landing.append
+
+    async def mortal(self: Landing, *lines: Any) -> None:
+        nonlocal count
+        if not is_after and count == line:
+            os.kill(os.getpid(), signal.SIGKILL)
+        await append(self, *lines)
+        count += 1
+        if is_after and count == line + 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Landing.append = mortal  # type: ignore[method-assign]
+    tick(settings, lambda: now)
 
 
 if __name__ == "__main__":

@@ -132,3 +132,18 @@ def test_a_webhook_is_shown_as_what_it_tells(world):
     found = look(world, "w")
     assert json.loads(found["text"])["data"]["payload"] == {"who": "jordan@example.com"}
     assert found["warnings"] == []
+
+
+def test_a_form_is_shown_field_by_field_with_what_it_lacks(world):
+    workspace = world.folder / "workspace.yml"
+    text = workspace.read_text().replace("goals:", "  site: {channel: form, transport: h}\ngoals:")
+    way = "transports: {h: {kind: http, url: https://a.example/in}, maildir: {kind: maildir}}\n"
+    workspace.write_text(text + way)
+    fields = "{who: '{{ email }}', fax: ~, ok: true, text: \"Hello,\\nyou & I\"}"
+    world.sequence("one", f"  - {{id: f, channel: form, payload: {fields}}}\n")
+    found = look(world, "f")
+    assert found["text"] == "who: jordan@example.com\nok: true\ntext: Hello,\n    you & I"
+    assert found["headers"] == [("Content-Type", "application/x-www-form-urlencoded")]
+    assert found["warnings"] == ["The text shows no way to unsubscribe. Add {{ unsubscribe }}."]
+    world.sequence("one", "  - {id: f, channel: form, payload: {out: '{{ unsubscribe }}'}}\n")
+    assert look(world, "f")["warnings"] == []

@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import os
 import signal
 import threading
 from datetime import timedelta
@@ -10,8 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from pipeline.engine.tick import tick
-from pipeline.inbound.landing import Landing
+from tests.engine.dying import die_at_line
 
 MAIL = "  - {id: %s, channel: email, subject: Hi, body: templates/hello.md%s}\n"
 HOOK = "  - {id: %s, channel: webhook%s}\n"
@@ -30,22 +28,6 @@ def outcomes(world):
         "select step_id, w.outcome, w.reason from why_outcomes as w "
         "inner join steps using (version_id, step_ix) order by w.planned_at, step_ix, w.outcome"
     )
-
-
-def die_at_line(settings, now, line, is_after):
-    """Tick in a process of its own, and die before or after a line of the journal is written."""
-    written, append = [], Landing.append
-
-    async def mortal(self, *lines):
-        if not is_after and len(written) == line:
-            os.kill(os.getpid(), signal.SIGKILL)
-        await append(self, *lines)
-        written.append(lines)
-        if is_after and len(written) == line + 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    Landing.append = mortal
-    tick(settings, lambda: now)
 
 
 class Hooks(BaseHTTPRequestHandler):

@@ -1,7 +1,8 @@
-"""What a webhook tells, and that nothing a lead says can change its shape."""
+"""What webhooks and forms tell, and that nothing a lead says can change their shape."""
 
 import json
 from datetime import UTC, datetime
+from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 
 from pipeline.messages.compose import Letterhead
 from pipeline.messages.render import RenderError
-from pipeline.messages.requests import compose_webhook
+from pipeline.messages.requests import compose_form, compose_webhook
+from pipeline.sequences.model import Sender
 
 NOW = datetime(2026, 1, 5, 15, 0, tzinfo=UTC)
 LETTERHEAD = Letterhead("https://t.example", "1 Road", b"k" * 32)
@@ -55,3 +57,42 @@ def test_nothing_a_lead_says_changes_the_shape(name):
     found = payload_of({"who": "{{ first_name }}", "last": "x"}, {"first_name": name})
     assert set(found) == {"who", "last"}
     assert found["who"] == name.strip().encode("utf-8", "replace").decode()
+
+
+def fields_of(templates, context, **sender):
+    message = compose_form(
+        7,
+        {"payload": json.dumps(templates)},
+        context,
+        sender=Sender(channel="form", **sender),
+        letterhead=LETTERHEAD,
+    )
+    assert (message.channel, message.to, message.message_id) == ("form", "", "")
+    return parse_qsl(message.data.decode("ascii"), keep_blank_values=True, strict_parsing=True)
+
+
+def test_a_form_has_the_fields_of_its_payload_in_their_order():
+    templates = {"your-name": "{{ first_name }}", "Größe [cm]": "1 & 2 = 3\nx", "note": ""}
+    assert fields_of(templates, {"first_name": "Ann", "email": "ann@example.com"}) == [
+        ("your-name", "Ann"),
+        ("Größe [cm]", "1 & 2 = 3\nx"),
+        ("note", ""),
+    ]
+
+
+def test_a_form_may_carry_who_fills_it_in_and_the_way_out():
+    templates = {"from": "{{ sender_name }}", "out": "{{ unsubscribe }}"}
+    (who, out) = fields_of(templates, {}, address="Ann Lee <ann@example.com>")
+    assert who == ("from", "Ann Lee")
+    assert out[1].startswith("https://t.example/u/")
+    with pytest.raises(RenderError, match=r"payload\.from.*sender_name"):
+        fields_of(templates, {})
+
+
+@given(st.text(st.characters(), min_size=1).filter(str.strip))
+def test_nothing_a_lead_says_changes_the_fields_of_a_form(name):
+    found = fields_of({"who": "{{ first_name }}", "last": "x"}, {"first_name": name})
+    assert found == [
+        ("who", name.strip().encode("utf-8", "replace").decode()),
+        ("last", "x"),
+    ]

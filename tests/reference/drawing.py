@@ -178,7 +178,9 @@ class StepMaker:
             kinds += ["branch"]
         if not is_first:
             kinds += ["end"]
-        kinds += pick(draw, [["call"], ["task"], ["best"], ["wait"], ["wait_for"] * 2])
+        kinds += pick(
+            draw, [["call"], ["task"], ["form"] * 2, ["best"], ["wait"], ["wait_for"] * 2]
+        )
         kind = pick(draw, kinds)
         if kind == "wait":
             return Step(name, kind, draw_delay(draw))
@@ -212,7 +214,7 @@ class StepMaker:
         return replace(made, holdout_percent=share)
 
     def is_tested(self, kind: str) -> bool:
-        return kind in ("email", "sms") and self.has_tests and one_in(self.draw, 3)
+        return kind in ("email", "sms", "form") and self.has_tests and one_in(self.draw, 3)
 
     def wait_for(self, name: str, before: list[str]) -> Step:
         """Most waits are over before their time-out, when ticks are far apart."""
@@ -233,6 +235,9 @@ class StepMaker:
     def test(self, name: str, kind: str, after: Delay | None) -> Test:
         draw = self.draw
         others = ["content", "content", "send_time", "channel", "presence"]
+        if kind == "form":
+            # An arm has no payload of its own.
+            others = ["send_time", "presence"]
         varies = "delay" if after and one_in(draw, 3) else pick(draw, others)
         percents = pick(draw, [(50, 50), (20, 80), (30, 30, 40)])
         arms = tuple(

@@ -42,6 +42,8 @@ JUDGED_AFTER = timedelta(seconds=10)
 CONTROLS = ("branch", "end", "wait", "wait_for")
 # Work for somebody is no contact: it needs no address and no cap counts it (R10).
 NO_CONTACTS = ("task", "webhook")
+# Contacts that go where no address of the lead is needed.
+FIXED_PLACES = ("form",)
 CONTACTED = ("handed_over", "unknown")
 
 
@@ -1318,7 +1320,8 @@ class Interpreter:
     def unreachable(self, journey: Journey) -> str | None:
         if journey.channel in NO_CONTACTS:
             return None
-        if not (journey.person.email if journey.channel == "email" else journey.person.phone):
+        address = journey.person.email if journey.channel == "email" else journey.person.phone
+        if not address and journey.channel not in FIXED_PLACES:
             return "no_address"
         file = self.files.get(journey.sequence)
         if journey.status == "waiting" and file and journey.count_sends >= file.per_lead:
@@ -1536,7 +1539,7 @@ class Interpreter:
     def settle(self, journey: Journey, at: datetime, status: str, reason: str | None) -> None:
         step = journey.step
         assert step
-        if status == "refused" and journey.channel not in NO_CONTACTS:
+        if status == "refused" and journey.channel not in (*NO_CONTACTS, *FIXED_PLACES):
             self.take_bounce(journey, at, reason or "")
         if journey.end and status == "retry":
             status, reason = "withdrawn", "ended"
@@ -1665,7 +1668,14 @@ class Interpreter:
         }
 
 
-SENDERS = {"email": "sales", "sms": "text", "call": "caller", "task": "desk", "webhook": "hook"}
+SENDERS = {
+    "email": "sales",
+    "sms": "text",
+    "call": "caller",
+    "task": "desk",
+    "webhook": "hook",
+    "form": "site",
+}
 
 
 def is_waited_for(event: Event, journey: Journey, step: Step, now: datetime) -> bool:

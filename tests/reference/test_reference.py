@@ -176,6 +176,7 @@ def unseen(seen: Counter[str]) -> set[str]:
         "request campaign", "request max_leads", "request do_not_contact", "request done",
         "request not_active", "request unknown_sequence", "request open",
         "second version", "skipped experiment", "held_out step_holdout", "of an account", "sent by second",
+        "sent by site",
         "exited archived", "sequence paused by operator", "sequence resumed by operator",
         "postponed preferred_hours", "hour drawn for now", "hour drawn for later",
         "sequence paused by file", "sequence resumed by file", "everything paused by operator",

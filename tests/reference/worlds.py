@@ -74,7 +74,7 @@ class Way:
 @dataclass(frozen=True)
 class Step:
     name: str
-    kind: str  # email | sms | call | task | webhook | best | wait | wait_for | branch | end
+    kind: str  # email | sms | call | task | webhook | form | best | wait | wait_for | branch | end
     after: Delay | None = None  # of a wait how long, of a wait_for the time-out
     when: Condition | None = None
     attempts: int = 3
@@ -290,12 +290,13 @@ def is_reached(beat: Beat, lead: str) -> bool:
 
 
 MAIL = {"subject": "Hello", "body": "templates/hello.md"}
-TEXTS: dict[str, dict[str, str]] = {
+TEXTS: dict[str, dict[str, Any]] = {
     "email": MAIL,
     "sms": {"text": "Hello"},
     "call": {"script": "Hello"},
     "task": {"title": "Hello"},
     "webhook": {},
+    "form": {"payload": {"message": "Hello", "consent": True}},
     "best": {**MAIL, "text": "Hello"},
 }
 
@@ -328,6 +329,7 @@ def write_workspace(folder: Path, worlds: tuple[World, ...]) -> None:
             "caller": {"channel": "call", "address": "ann@example.com"},
             "desk": {"channel": "task", "address": "ann@example.com"},
             "hook": {"channel": "webhook", "transport": "hooks"},
+            "site": {"channel": "form", "transport": "hooks"},
         },
         "transports": {
             "maildir": {"kind": "maildir"},

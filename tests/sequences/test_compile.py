@@ -280,6 +280,57 @@ def one(step: str) -> str:
             id="webhook variable",
         ),
         pytest.param(
+            one("{id: b, channel: webhook, payload: {a: 1}}"),
+            "steps[1].payload.a: a must be text: write it in",
+            id="webhook number",
+        ),
+        pytest.param(
+            one("{id: b, channel: form}"),
+            "steps[1].payload: form step without payload: write its fields",
+            id="form without payload",
+        ),
+        pytest.param(
+            one("{id: b, channel: form, payload: {a: ~}}"), "without payload", id="empty form"
+        ),
+        pytest.param(one("{id: b, channel: form, payload: {a: x}}"), "no sender: add", id="filler"),
+        pytest.param(
+            one("{id: b, channel: form, payload: {a: x}, sender: sales}"),
+            "sender 'sales' sends email, this step is form",
+            id="form by mail",
+        ),
+        pytest.param(
+            one("{id: b, channel: form, text: x}"),
+            "form steps have no text: write payload",
+            id="form text",
+        ),
+        pytest.param(
+            one("{id: b, channel: form, payload: {a: {b: x}}}"),
+            "steps[1].payload.a: a field of a payload holds no others: write one text",
+            id="form in a form",
+        ),
+        pytest.param(
+            one("{id: b, channel: form, payload: {a: [x, y]}}"),
+            "steps[1].payload.a: a field of a payload holds no others",
+            id="form with a list",
+        ),
+        pytest.param(
+            one('{id: b, channel: form, payload: {"a\\tb": x}}'),
+            "is no field's name: write it as the form has it",
+            id="form field name",
+        ),
+        pytest.param(
+            one("{id: b, channel: form, payload: {your-mail: '{{ plann }}'}}"),
+            "steps[1].payload.your-mail: unknown variable",
+            id="form variable",
+        ),
+        pytest.param(
+            one(
+                "{id: b, channel: best, text: x, subject: x, body: templates/a.md, payload: {a: x}}"
+            ),
+            "best steps have no payload: remove it, or write channel: webhook or form",
+            id="best form",
+        ),
+        pytest.param(
             one("{id: b, channel: best, text: x}"), "texts of two at least", id="one option"
         ),
         pytest.param(
@@ -423,7 +474,7 @@ def test_a_missing_workspace_is_told_beside_the_mistakes_of_the_files(write: Wri
         pytest.param("transports: {m: {kind: http}}", "http needs an address", id="url"),
         pytest.param(
             "transports: {m: {kind: http, url: 'http://a.example/in'}, maildir: {kind: maildir}}",
-            "transports.m.url: 'http://a.example/in' is no address for webhooks",
+            "transports.m.url: 'http://a.example/in' is no address to post to",
             id="plain http",
         ),
         pytest.param(
@@ -450,6 +501,7 @@ def test_a_workspace_that_contradicts_itself_is_told(
     ("sender", "expected"),
     [
         pytest.param("{channel: webhook}", "a webhook needs a transport of `kind: http`", id="way"),
+        pytest.param("{channel: form}", "a form needs a transport of `kind: http`", id="form"),
         pytest.param("{channel: email}", "email senders need an address", id="address"),
     ],
 )

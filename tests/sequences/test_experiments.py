@@ -115,6 +115,46 @@ def test_what_is_no_test_is_told(
     assert words in found[0][1]
 
 
+@pytest.mark.parametrize(
+    ("channel", "variant", "place", "words"),
+    [
+        pytest.param(
+            "form", {"channel": "email", "subject": "x", "body": "x"}, "channel",
+            "a form has no text for an arm: test channels that have", id="form to mail",
+        ),
+        pytest.param(
+            "email", {"channel": "form"}, "channel", "a form has no text for an arm", id="to a form",
+        ),
+        pytest.param(
+            "email", {"channel": "webhook"}, "channel", "a webhook has no text", id="to a webhook",
+        ),
+        pytest.param("form", {"text": "x"}, "text", "form steps have no text: remove it", id="text"),
+    ],
+)  # fmt: skip
+def test_a_request_is_not_tested_against_words(
+    channel: str, variant: dict[str, str], place: str, words: str
+) -> None:
+    words_of = {"subject": "x", "body": "templates/a.md"} if channel == "email" else {}
+    variants = [{"id": "a"}, {"id": "b", **variant}]
+    test = {"id": "e_1", "control": "a", "metric": "replied", "variants": variants}
+    made = {"id": "s", "after": "1d", "channel": channel, "experiment": test, **words_of}
+    found = findings(StepFile.model_validate(made))
+    assert [path for path, _ in found] == [("variants", 1, place)]
+    assert words in found[0][1]
+
+
+@pytest.mark.parametrize("change", [{"after": "2d"}, {"hours": "08:00-10:00"}, {"present": False}])
+def test_the_moment_and_the_presence_of_a_form_can_be_tested(change: dict[str, Any]) -> None:
+    test = {
+        "id": "e_1",
+        "control": "a",
+        "metric": "replied",
+        "variants": [{"id": "a"}, {"id": "b", **change}],
+    }
+    made = {"id": "s", "after": "1d", "channel": "form", "payload": {"a": "x"}, "experiment": test}
+    assert findings(StepFile.model_validate(made)) == []
+
+
 def test_the_delay_of_a_first_step_needs_an_after() -> None:
     assert "no `after` to vary" in findings(step(after=None, variants=DELAYED), is_first=True)[0][1]
     assert findings(step(variants=DELAYED), is_first=True) == []

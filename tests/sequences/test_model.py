@@ -125,23 +125,6 @@ def test_a_mistake_is_told_with_its_field_and_what_to_write(
 
 
 @pytest.mark.parametrize(
-    ("data", "field"),
-    [
-        *(
-            pytest.param(step(channel=channel), "steps[0].channel", id=channel)
-            for channel in ("form",)
-        ),
-    ],
-)
-def test_what_is_not_supported_yet_says_so_and_what_to_write(
-    data: dict[str, Any], field: str
-) -> None:
-    found = problems_of({"steps": [STEP], **data})
-    assert [problem.field for problem in found] == [field]
-    assert "not supported yet" in found[0].message
-
-
-@pytest.mark.parametrize(
     ("test", "field"),
     [
         pytest.param({"decide": {"guardrails": ["complained"]}}, "decide.guardrails", id="guards"),

@@ -55,9 +55,10 @@ def test_every_example_runs(kind: str, write: Write) -> None:
     senders = "".join(
         f'  {channel}: {{channel: {channel}, address: "Bo <bo@example.com>"}}\n'
         for channel in CONTENT_FIELDS
-        if channel not in ("email", "sms", "webhook")
+        if channel not in ("email", "sms", "webhook", "form")
     )
     senders += "  webhook: {channel: webhook, transport: hook}\n"
+    senders += "  form: {channel: form, transport: hook}\n"
     transports = (
         "transports: {hook: {kind: http, url: https://a.example}, maildir: {kind: maildir}}\n"
     )
