@@ -17,7 +17,7 @@ import duckdb
 from pipeline.ledger.locks import LockBusy, hold_lock
 from pipeline.settings import DripError, create_keys
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 _STRANGER_PAUSE = 0.05
 _SCHEMA = Path(__file__).with_name("schema.sql")
 

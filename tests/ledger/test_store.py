@@ -14,6 +14,7 @@ import pytest
 
 from pipeline.ledger.locks import LockBusy
 from pipeline.ledger.store import (
+    SCHEMA_VERSION,
     LedgerBroken,
     LedgerBusy,
     copy_ledger,
@@ -210,7 +211,7 @@ def test_a_new_ledger_has_its_folders_its_salt_and_private_keys(home: Path) -> N
     assert (home / "keys.json").stat().st_mode & 0o777 == 0o600
     assert rows(home, "select key, value from meta order by key") == [
         ("id_salt", load_keys(home).salt),
-        ("schema_version", "1"),
+        ("schema_version", SCHEMA_VERSION),
     ]
 
 
@@ -357,7 +358,9 @@ def test_another_schema_is_not_touched(home: Path, change: str, found: str) -> N
     with open_ledger(home) as con:
         con.execute(change)
     with (
-        pytest.raises(LedgerBroken, match=f"has schema {found}, this version reads 1"),
+        pytest.raises(
+            LedgerBroken, match=f"has schema {found}, this version reads {SCHEMA_VERSION}"
+        ),
         open_ledger(home),
     ):
         pass
