@@ -115,7 +115,8 @@ def test_in_any_world_in_which_nobody_reacts_the_forecast_comes_true(tmp_path_fa
 
 
 @pytest.mark.slow
-@settings(max_examples=60)
+@pytest.mark.timeout(900)
+@settings(max_examples=40)
 @given(**WORLDS)
 def test_in_many_worlds_the_forecast_comes_true(tmp_path_factory, **drawn):
     comes_true(tmp_path_factory, **drawn)

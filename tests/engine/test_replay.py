@@ -256,7 +256,8 @@ def test_in_any_past_the_same_file_makes_no_difference(tmp_path_factory, deeds, 
 
 
 @pytest.mark.slow
-@settings(max_examples=60)
+@pytest.mark.timeout(900)
+@settings(max_examples=40)
 @given(deeds=DEEDS, per_day=st.sampled_from([None, 3]), every=st.sampled_from([None, 3, 7]))
 def test_in_many_pasts_the_same_file_makes_no_difference(tmp_path_factory, deeds, per_day, every):
     tells_the_same(tmp_path_factory, deeds, per_day, every)
