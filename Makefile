@@ -70,7 +70,7 @@ demo: $(STAMP)
 	$(call timed,$@,$(BIN)/drip demo $(ARGS))
 
 test: $(STAMP)
-	$(call timed,$@,$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not prove" --durations 10 $(ARGS))
+	$(call timed,$@,$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not prove" --durations 10 $(ARGS))
 
 prove: $(STAMP)
 	$(call timed,$@,$(BIN)/python -m pytest -m "slow or prove" --durations 10 $(ARGS))

@@ -134,5 +134,8 @@ def drip(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest file: begun last, it would leave the other worker without work."""
+    """Begin with the longest file: begun last, it would leave the other worker without work.
+
+    xdist would begin with the files of many tests, which are the quick ones.
+    """
     items.sort(key=lambda item: item.path.parent.name != "reference")
