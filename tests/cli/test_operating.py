@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+import pytest
+
 from pipeline.inbound.landing import append_lines, landing_line
 
 
@@ -119,6 +121,16 @@ def test_two_leads_are_counted_first_and_merged_with_apply(drip, started):
     assert "one lead already" in drip("merge-leads", "ada@example.com", "countess@example.com").out
     told = drip("why", "countess@example.com").out
     assert ("merged" in told, "exited" in told) == (True, True)
+
+
+@pytest.mark.slow
+def test_leads_that_are_one_are_one_in_the_warehouse(drip, started):
+    now = datetime.now(UTC)
+    lead = {"email": "countess@example.com", "source": "API"}
+    line = landing_line(line_id="a" * 32, received_at=now, source="api", leads=[lead])
+    append_lines(started / "home", "inbound", [line], now)
+    assert drip("tick").code == 0
+    assert drip("merge-leads", "ada@example.com", "countess@example.com", "--apply").code == 0
     assert drip("refresh").code == 0
     published = drip("query", "from marts.enrollments", "--json").json()
     ends = {(row["status"], row["end_reason"]) for row in published}
