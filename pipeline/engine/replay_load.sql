@@ -32,7 +32,7 @@ select
     o.send_id,
     o.attempt,
     max_by(o.status, o.settled_at) as status,
-    max_by(o.reason, o.settled_at) as reason,
+    arg_max_null(o.reason, o.settled_at) as reason,
     max(o.settled_at) as settled_at
 from past.send_outcomes as o
 semi join own_send as d on o.send_id = d.send_id
@@ -42,7 +42,7 @@ create or replace temp table own_last as
 select
     send_id,
     max_by(status, (attempt, settled_at)) as status,
-    max_by(reason, (attempt, settled_at)) as reason
+    arg_max_null(reason, (attempt, settled_at)) as reason
 from own_outcome
 group by send_id;
 

@@ -3,14 +3,8 @@ with leads as (
     select * from {{ ref('stg_leads') }}
 ),
 
-suppressions as (
-    select * from {{ ref('stg_suppressions') }}
-    where reason = 'do_not_contact' and lifted_at is null
-),
-
-events as (
-    select * from {{ ref('stg_events') }}
-    where verdict = 'human' and kind = 'rejected'
+statuses as (
+    select * from {{ ref('stg_lead_status') }}
 ),
 
 responses as (
@@ -31,14 +25,6 @@ conversions as (
     select * from {{ ref('int_conversions') }}
 ),
 
-blocked as (
-    select distinct lead_id from suppressions
-),
-
-refusals as (
-    select distinct lead_id from events
-),
-
 reactions as (
     select
         lead_id,
@@ -51,9 +37,7 @@ reactions as (
 entries as (
     select
         lead_id,
-        count(*) as count_enrollments,
-        bool_or(status in ('active', 'paused')) as is_running,
-        max_by(end_reason, (enrolled_at, enrollment_id)) as last_end_reason
+        count(*) as count_enrollments
     from enrollments
     group by lead_id
 ),
@@ -73,7 +57,6 @@ wins as (
         min(converted_at) as converted_at,
         max(converted_at) as last_converted_at,
         count(*) filter (where not has_rate) as count_without_rate,
-        bool_or(not is_reversed) as has_standing_conversion,
         sum(revenue) as revenue
     from conversions
     group by lead_id
@@ -87,16 +70,7 @@ final as (
         l.country,
         l.timezone,
         l.origin,
-        case
-            when b.lead_id is not null then 'do_not_contact'
-            when w.has_standing_conversion then 'converted'
-            when f.lead_id is not null or w.lead_id is not null then 'rejected'
-            when n.last_end_reason = 'inactive' then 'inactive'
-            when r.responded_at is not null then 'responded'
-            when c.lead_id is not null then 'contacted'
-            when n.is_running then 'in_progress'
-            else 'new'
-        end as status,
+        t.status,
         c.first_contacted_at,
         r.responded_at,
         r.last_responded_at,
@@ -108,8 +82,7 @@ final as (
         cast(case when w.lead_id is null then 0 else w.revenue end as decimal(18, 4)) as revenue,
         l.attributes
     from leads as l
-    left join blocked as b on l.lead_id = b.lead_id
-    left join refusals as f on l.lead_id = f.lead_id
+    inner join statuses as t on l.lead_id = t.lead_id
     left join reactions as r on l.lead_id = r.lead_id
     left join entries as n on l.lead_id = n.lead_id
     left join contacts as c on l.lead_id = c.lead_id
