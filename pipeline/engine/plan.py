@@ -28,7 +28,7 @@ from pipeline.sequences.compiled import CompiledStep
 
 _HERE = Path(__file__).parent
 # Most calendars open within days; holidays of one's own may close one for longer.
-_HORIZON = timedelta(days=32)
+_HORIZON = timedelta(days=7)
 _FARTHEST = timedelta(days=400)
 _QUIET_MARK = "@"
 _WINDOW_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
