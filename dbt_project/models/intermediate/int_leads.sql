@@ -3,8 +3,13 @@ with leads as (
     select * from {{ ref('stg_leads') }}
 ),
 
+-- One each: of a lead that stands there twice the audit is to tell that.
 statuses as (
-    select * from {{ ref('stg_lead_status') }}
+    select
+        lead_id,
+        min(status) as status
+    from {{ ref('stg_lead_status') }}
+    group by lead_id
 ),
 
 responses as (
