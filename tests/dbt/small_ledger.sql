@@ -115,3 +115,10 @@ from (values
     ('conversion_reversed', 'sale', timestamptz '2026-03-08T14:00:00Z', 5, null, null, null, null, null, 'human'),
     ('converted', 'sale', timestamptz '2026-03-06T14:00:00Z', 7, null, null, null, 70, 'EUR', 'human')
 ) as t (kind, name, occurred_at, lead_id, enrollment_id, send_id, step_ix, value, currency, verdict);
+
+-- Whatever is personal has the word in it that must not be published.
+insert into identities values (
+    1, 'untold@untold.example', '+untold', 'Untold', 'Untold', 'untold-1', '{"note": "untold"}'
+);
+insert into aliases values (1, 'untold2@untold.example', '+untold2', 'untold-2', 'UNTOLD');
+insert into enrollment_contexts values (1, 1, '{"offer": "untold"}');

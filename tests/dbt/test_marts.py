@@ -361,3 +361,20 @@ def test_durations_of_reactions_are_censored_at_the_moment_of_the_facts(ask: Ask
         (1, 0, 10, True, 7170.0, False, 2494770.0),
         (6, 0, 14, False, 64800.0, False, 64800.0),
     ]
+
+
+def test_no_personal_data_is_published(ask: Ask) -> None:
+    columns = ask(
+        "select schema_name, table_name, column_name from duckdb_columns() "
+        "where not internal and data_type in ('VARCHAR', 'JSON')"
+    )
+    assert len(columns) > 50
+    told = [
+        f"{schema}.{table}.{column}"
+        for schema, table, column in columns
+        if ask(
+            f'select count(*) from "{schema}"."{table}" where "{column}"::varchar ilike \'%untold%\''
+        )
+        != [(0,)]
+    ]
+    assert told == []
