@@ -17,6 +17,7 @@ import duckdb
 import polars as pl
 
 from pipeline.inbound.verdicts import VERDICT_VERSION, judge_features
+from pipeline.ledger.statements import run_file
 from pipeline.sequences.vocabulary import Channel, EventKind
 
 # One transaction takes in at most this much, so that it stays within two seconds.
@@ -101,10 +102,8 @@ class _Batch:
 
     def run(self, script: str, **values: object) -> int:
         """Run every statement of a script; return the first value of the last, 0 without one."""
-        bound = self.values | values
-        rows: list[tuple[object, ...]] = []
-        for query, names in _statements(script):
-            rows = self.con.execute(query, {name: bound[name] for name in names}).fetchall()
+        path = Path(__file__).with_name(f"{script}.sql")
+        rows = run_file(self.con, path, expressions=None, **(self.values | values))
         return rows[0][0] if rows and isinstance(rows[0][0], int) else 0
 
     def count(self, query: str) -> int:
@@ -119,15 +118,6 @@ class _Batch:
         numbers = self.con.execute(_NEXT[sequence], {"n": n}).fetchall()
         # The ledger has one writer, so they are contiguous.
         return int(min(number for (number,) in numbers)) - 1
-
-
-@cache
-def _statements(script: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    text = Path(__file__).with_name(f"{script}.sql").read_text()
-    return tuple(
-        (statement.query, tuple(statement.named_parameters))
-        for statement in duckdb.extract_statements(text)
-    )
 
 
 def ingest(

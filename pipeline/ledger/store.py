@@ -19,6 +19,8 @@ from pipeline.settings import DripError, create_keys
 
 SCHEMA_VERSION = "2"
 _STRANGER_PAUSE = 0.05
+# Below this size a second thread costs each statement more than it brings.
+_SMALL_BYTES = 64 * 1024**2
 _SCHEMA = Path(__file__).with_name("schema.sql")
 
 
@@ -102,6 +104,8 @@ def open_ledger(
             # temp files stay inside the home; UTC everywhere (not settable at connect in 2.0)
             con.execute("set TimeZone = 'UTC'")
             con.execute("set preserve_insertion_order = false")
+            if path.stat().st_size < _SMALL_BYTES:
+                con.execute("set threads = 1")
             if not read_only:
                 con.execute("set wal_autocheckpoint = '1GB'")
             _check_schema(con, path)

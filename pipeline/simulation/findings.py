@@ -91,7 +91,7 @@ def write_report(
         double_sends = _count_double_sends(con, message_ids)
         accounts = [
             _messages(con, message_ids.total()),
-            _events(con, counts),
+            _events(con, counts, market.counts["turned_away"]),
             _machines(con, counts, "opened"),
             _machines(con, counts, "clicked"),
         ]
@@ -205,9 +205,10 @@ def _messages(con: duckdb.DuckDBPyConnection, arrived: int) -> Finding:
     return Finding("messages handed over", f"{sent:,}", f"{arrived:,}", sent == arrived)
 
 
-def _events(con: duckdb.DuckDBPyConnection, counts: Mapping[str, int]) -> Finding:
+def _events(con: duckdb.DuckDBPyConnection, counts: Mapping[str, int], turned_away: int) -> Finding:
     found = _number(con, "select count(*) from events")
-    true = counts["reactions"] - counts["machine_fetched"]
+    # A server that knows no such address says so at the hand-over; nobody reports it afterwards.
+    true = counts["reactions"] - counts["machine_fetched"] + turned_away
     return Finding("events", f"{found:,}", f"{true:,}", found == true)
 
 

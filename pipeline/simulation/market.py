@@ -185,12 +185,11 @@ class Market:
     def answer(self, address: str) -> str | None:
         """Return what the mail server says to this recipient; None = welcome."""
         person = self._by_address.get(address)
-        if person is None:
+        if person is None or (person.is_refused and address == person.email):
+            self.counts["turned_away"] += 1
             return "550 5.1.1 no such user here"
         if address != person.email:
             return None
-        if person.is_refused:
-            return "550 5.1.1 no such user here"
         if person.is_greylisted and address not in self._greylisted:
             self._greylisted.add(address)
             return "451 4.7.1 greylisted, come again later"

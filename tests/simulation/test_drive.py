@@ -30,14 +30,23 @@ def test_the_markets_own_sequences_have_no_problems() -> None:
 def test_a_small_market_runs_through_the_whole_ring(tmp_path: Path) -> None:
     told: list[Progress] = []
     home = tmp_path / "home"
+    truth = Truth(refused_address_share=0.05)
     report = run_demo(
-        home, leads=120, days=7, seed=3, refreshes=1, most_ticks=14, progress=told.append
+        home,
+        leads=120,
+        days=7,
+        seed=3,
+        refreshes=1,
+        most_ticks=14,
+        truth=truth,
+        progress=told.append,
     )
     assert report.leads == 120
     assert report.ticks <= 14
     assert report.refreshes == 1
     assert report.messages > 100
     assert report.outcomes["sent"] == report.messages
+    assert report.outcomes["refused"] > 0
     assert report.is_accounted
     assert report.double_sends == 0
     assert report.unwanted == 0
