@@ -323,6 +323,10 @@ def draw_sequence(draw: Draw, name: str, sources: list[str]) -> Sequence:
         # Who turns into a rule again has been through it: it is short.
         entry |= {"reenter": "auto", "cooldown_hours": 0, "event": None}
         only, most = OF_PLAN, 2
+    elif one_in(draw, 6):
+        # So is what an event begins that comes twice.
+        entry |= {"reenter": "auto", "cooldown_hours": 0, "event": pick(draw, TRIGGERS[1:3])}
+        most = 2
     return Sequence(
         name=name,
         steps=StepMaker(draw, name, one_in(draw, 2), goal).steps(most // 2, most, []),
