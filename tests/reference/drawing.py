@@ -527,7 +527,7 @@ def draw_world(
             happenings.append(draw_change(draw, lead, number, beats // 2))
         elif one_in(draw, 2) and arrival < beats // 4:
             happenings += draw_turns(draw, lead, beats)
-        if when.between and one_in(draw, 6):
+        if when.between and one_in(draw, 3):
             # What was claimed and not handed over yet is asked for again.
             happenings.append(Happening(pick(draw, when.between), "unsubscribed", lead.name))
         if one_in(draw, 12):
