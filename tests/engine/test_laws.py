@@ -78,7 +78,7 @@ LATEST = """
 Story = dict[str, list[Any]]
 PEOPLE = [f"u{i}@example.com" for i in range(LEADS)]
 STOPPING = ("replied", "unsubscribed", "complained", "bounced", "converted")
-EXAMPLES = settings(max_examples=4, phases=[Phase.generate])
+EXAMPLES = settings(max_examples=3, phases=[Phase.generate])
 
 
 @dataclass(frozen=True)
