@@ -197,6 +197,8 @@ class Run:
         report.add(ended=end_archived(con, self.sequences, now))
         if report.is_dispatcher and self.read_answers(con, now):
             report.add(**settle(con, self.keys.salt))
+            # A bounce pauses from when it was told; by now that may be over.
+            report.add(resumed=resume_due(con, now))
         return has_more
 
     def _plan(self, con: duckdb.DuckDBPyConnection, now: datetime) -> None:

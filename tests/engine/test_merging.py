@@ -114,7 +114,7 @@ LIVES = st.fixed_dictionaries(
     }
 )
 EXAMPLES = settings(
-    max_examples=4,
+    max_examples=3,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -241,7 +241,7 @@ def test_a_paused_campaign_that_no_file_names_any_more_can_be_resumed(running):
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     st.lists(

@@ -129,3 +129,21 @@ def test_a_sequence_paused_after_the_claim_keeps_the_step_for_later(world):
     world.tick(seconds=60)
     assert len(world.mail()) == 1
     assert world.rows("select count(*) from sends") == [(1,)]
+
+
+def test_a_bounce_that_is_read_when_its_pause_is_over_holds_nothing_up(world):
+    react = "react: {bounced: {do: pause, resume_after: 30m}}\n"
+    world.sequence("one", TWO % "", react)
+    world.leads(1)
+    claim_without_dispatch(world)
+    end = {"end": 1, "attempt": 1, "at": moment(world), "status": "refused"}
+    journal(world, end | {"reason": "550 5.1.1 No such user"})
+    # Nobody else's messages bring another round of this tick.
+    world.tick(hours=2)
+    paused_at = world.now - timedelta(hours=2)
+    assert world.rows("select paused_at, resumed_at from enrollment_pauses") == [
+        (paused_at, paused_at + timedelta(minutes=30))
+    ]
+    assert world.rows("select outcome, reason from why where step_ix = 1") == [
+        ("skipped", "bounced")
+    ]

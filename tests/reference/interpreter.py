@@ -442,6 +442,8 @@ class Interpreter:
         while True:
             if not beat.leaves:
                 self.read_journal()
+                # A bounce pauses from when it was told.
+                self.resume_by_itself(now)
             self.enroll(now)
             self.plan(now)
             # What an end has made room for enters in the same tick.

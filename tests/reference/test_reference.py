@@ -98,7 +98,7 @@ def calling(draw: st.DrawFn) -> Universe:
 def test_they_agree_on_who_is_called_again_and_when(playground: Path) -> None:
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=7, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @settings(max_examples=5, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
     @given(calling())
     def agree(universe: Universe) -> None:
         live_through(playground, universe, seen)
@@ -139,7 +139,7 @@ def preferring(draw: Random) -> Universe:
 @pytest.mark.timeout(600)
 def test_they_agree_on_the_hours_that_are_preferred(playground: Path) -> None:
     seen: Counter[str] = Counter()
-    for seed in seeds(7):
+    for seed in seeds(5):
         live_through(playground, preferring(Random(seed)), seen, seed)
     assert seen["hour drawn for now"] >= 20
     assert seen["hour drawn for later"] >= 20
