@@ -82,12 +82,15 @@ def why(lead: str, as_json: AsJson = False) -> None:
 def query(
     sql: str,
     limit: Annotated[int, typer.Option(help="Rows to show in a table.")] = 100,
+    as_of: Annotated[
+        str | None, typer.Option(help="An ISO week (2026-W47), as its last refresh left it.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run SQL on the published warehouse, read-only."""
     from pipeline.warehouse.read import query as run_query
 
-    frame = run_query(current_settings().home, sql)
+    frame = run_query(current_settings().home, sql, snapshot=as_of)
     if as_json:
         print_json(frame.to_dicts())
         return

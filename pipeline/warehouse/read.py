@@ -36,22 +36,36 @@ def open_warehouse(
 
     Args:
         home: the workspace.
-        snapshot: an ISO week such as `2026-W47`; without it the latest refresh.
+        snapshot: an ISO week such as `2026-W47`, as its last refresh left it; without it the latest
+            refresh.
 
     Raises:
-        NothingPublished: no refresh has been published, or there is no such snapshot.
+        NothingPublished: no refresh has been published, or none in that week.
         DripError: the file is damaged.
     """
-    path = home / "snapshots" / f"{snapshot}.duckdb" if snapshot else warehouse_path(home)
-    if not path.exists():
-        what = f"There is no snapshot {snapshot}" if snapshot else "Nothing is published yet"
-        raise NothingPublished(f"{what} in {home}. Run `drip refresh`.")
+    path = _published_path(home, snapshot)
     con = duckdb.connect(":memory:")
     try:
         _attach(con, path)
         yield con
     finally:
         con.close()
+
+
+def _published_path(home: Path, snapshot: str | None) -> Path:
+    if snapshot is None:
+        path = warehouse_path(home)
+        if not path.exists():
+            raise NothingPublished(f"Nothing is published yet in {home}. Run `drip refresh`.")
+        return path
+    weeks = {path.stem: path for path in sorted((home / "snapshots").glob("*-W*.duckdb"))}
+    if snapshot not in weeks:
+        known = f"There are: {', '.join(weeks)}." if weeks else "There are none."
+        raise NothingPublished(
+            f"There is no snapshot {snapshot!r} in {home / 'snapshots'}. {known} "
+            "A refresh keeps one for its ISO week, such as 2026-W47."
+        )
+    return weeks[snapshot]
 
 
 def _attach(con: duckdb.DuckDBPyConnection, path: Path) -> None:

@@ -1,5 +1,6 @@
 """Refresh, query and report from the command line."""
 
+import re
 from pathlib import Path
 
 
@@ -20,6 +21,12 @@ def test_refresh_query_and_report_give_json(drip, started):
     assert "a [b]" in drip("query", "select 1 as one, 'a [b]' as two").out
     told = drip("query", "from marts.leads")
     assert "first_contacted_at  " in told.out
+    # a week's copy answers to the same names, and which weeks there are is told
+    told = drip("query", "select 1", "--as-of", "2020-W01")
+    assert told.code == 1
+    (week,) = re.findall(r"There are: (\d{4}-W\d{2})\.", told.err)
+    assert drip("query", "from marts.leads", "--as-of", week, "--json").json() == [row]
+    assert drip("query", "select 1", "--as-of", "../warehouse").code == 1
     told = drip("query", "selct 1")
     assert (told.code, told.out) == (1, "")
     assert "syntax error" in told.err

@@ -106,6 +106,37 @@ def test_lateness_counts_from_the_slot(ask: Ask) -> None:
     ) == [(1, 30, 2), (7, None, 1)]
 
 
+def test_a_sequence_has_its_shares_of_everybody_so_far(ask: Ask) -> None:
+    assert ask(
+        "select sequence_id, count_enrolled, count_running, count_completed, count_contacted, "
+        "count_replied, count_converted, count_sent, count_delivered, count_opened, revenue, "
+        "count_converted_without_rate, enrollment_rate_per_lead, open_rate_per_delivered, "
+        "last_enrolled_at from marts.sequence_leaderboard"
+    ) == [("welcome", 7, 3, 1, 5, 1, 3, 6, 4, 1, Decimal(100), 1, 7 / 9, 0.25, at(3, 30))]
+
+
+def test_a_contact_has_its_place_among_those_of_its_enrollment(ask: Ask) -> None:
+    assert ask(
+        "select position, channel, count_sent, count_delivered, count_opened, count_bounced, "
+        "count_converted, conversion_rate_per_sent from marts.channel_positions order by 1"
+    ) == [(1, "email", 5, 3, 1, 1, 1, 0.2), (2, "sms", 1, 1, 0, 0, 1, 1.0)]
+
+
+def test_every_enrollment_stands_at_its_last_step_and_says_how_it_ended(ask: Ask) -> None:
+    assert ask(
+        "select step_ix, variant, ended_as, is_dropped, count_enrollments from marts.step_endings "
+        "order by step_ix, variant, ended_as"
+    ) == [
+        (0, "a", "active", False, 1),
+        (0, "a", "bounced", True, 1),
+        (0, "a", "converted", False, 1),
+        (0, "a", "do_not_contact", True, 1),
+        (0, "b", "converted", False, 1),  # reversed later: its money is taken back, not the fact
+        (1, "long", "completed", False, 1),  # converted too late for its goal
+        (1, "short", "converted", False, 1),
+    ]
+
+
 def test_the_funnel_sums_up_and_leaves_the_held_out_beside(ask: Ask) -> None:
     assert ask(
         "select step_ix, variant, count_entered, count_sent, count_delivered, count_opened, "

@@ -33,7 +33,7 @@ def test_before_the_first_refresh_the_error_says_what_to_do(tmp_path: Path) -> N
 
 
 def test_a_missing_snapshot_is_named(refreshed_home: Path) -> None:
-    with pytest.raises(NothingPublished, match="no snapshot 2020-W01"):
+    with pytest.raises(NothingPublished, match="no snapshot '2020-W01'"):
         query(refreshed_home, "select 1", snapshot="2020-W01")
 
 
