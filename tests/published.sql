@@ -89,6 +89,23 @@ select
 from marts.sends
 group by all;
 
+insert into marts.step_endings by name
+select
+    e.sequence_id, e.version, 0 as step_ix, coalesce(m.step_id, '(before the first)') as step_id,
+    case
+        when e.was_converted then 'converted'
+        when e.was_replied then 'replied'
+        when m.was_bounced then 'bounced'
+        when m.was_unsubscribed then 'do_not_contact'
+        else 'active'
+    end as ended_as,
+    ended_as in ('bounced', 'do_not_contact') as is_dropped,
+    count(*) as count_enrollments
+from marts.enrollments as e
+left join marts.sends as m using (enrollment_id)
+where not e.is_holdout
+group by all;
+
 insert into marts.leads by name
 select
     lead_id, enrolled_at as created_at, 'META' as source, 'live' as origin,

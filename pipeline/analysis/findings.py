@@ -86,6 +86,14 @@ where sequence_id = $sequence_id
 group by step_id, variant, channel
 order by min(step_ix), step_id, variant, channel
 """
+FUNNEL_DROPS = """
+select step_id, ended_as as reason, cast(sum(count_enrollments) as bigint) as dropped
+from marts.step_endings
+where sequence_id = $sequence_id and is_dropped
+group by step_id, ended_as
+order by dropped desc, min(step_ix), ended_as
+limit 10
+"""
 EXPERIMENTS = """
 select
     e.*, d.state, d.winner, d.reason, d.looked_on, d.n, d.n_assigned, d.sample_ratio_p, d.evidence
@@ -254,12 +262,17 @@ class Stage:
 
 @dataclass(frozen=True)
 class SequenceFunnel:
-    """Where the enrollments of one sequence are lost."""
+    """Where the enrollments of one sequence are lost.
+
+    `drops` are the commonest pairs of last step and reason, of those that ended before they were
+    through, without an answer and without a conversion.
+    """
 
     sequence_id: str
     stages: tuple[Stage, ...]
     held_out: Rate
     steps: tuple[dict[str, Any], ...]
+    drops: tuple[dict[str, Any], ...]
     sentence: str
     queries: tuple[Query, ...]
 
@@ -419,14 +432,19 @@ def _funnel(
             )
         ),
     )
-    of_steps = Query(FUNNEL_STEPS, {"sequence_id": row["sequence_id"]})
+    values = {"sequence_id": row["sequence_id"]}
+    of_steps, of_drops = Query(FUNNEL_STEPS, values), Query(FUNNEL_DROPS, values)
     return SequenceFunnel(
         sequence_id=row["sequence_id"],
         stages=stages,
         held_out=Rate(row["held_out_converted"], row["held_out"], "held out"),
         steps=tuple(_step(step) for step in of_steps.rows(con)),
+        drops=tuple(
+            drop | {"rate": Rate(drop["dropped"], enrolled, "enrolled")}
+            for drop in of_drops.rows(con)
+        ),
         sentence=largest_loss(stages),
-        queries=(Query(TOTALS), Query(FUNNEL_STAGES), of_steps),
+        queries=(Query(TOTALS), Query(FUNNEL_STAGES), of_steps, of_drops),
     )
 
 

@@ -84,6 +84,15 @@ def test_steps_have_their_rates_of_messages_sent(con):
     )
 
 
+def test_drops_are_told_with_their_reasons(con):
+    new_lead, webinar = findings.funnel_table(con)
+    assert [(drop["reason"], drop["dropped"], drop["rate"].of) for drop in new_lead.drops] == [
+        ("bounced", 1, 270),
+        ("do_not_contact", 1, 270),
+    ]
+    assert webinar.drops == ()
+
+
 def test_a_text_message_has_no_rate_of_opening(con):
     (step,) = findings.funnel_table(con)[1].steps
     assert (step["entered"], step["sent"], step["failed"]) == (100, 99, 1)
