@@ -19,7 +19,8 @@ entries as (
         count(*) as count_enrolled,
         count(distinct lead_id) as count_leads,
         count(*) filter (where ended_at is null) as count_running,
-        count(*) filter (where status = 'completed' and end_reason is null) as count_completed,
+        -- An end step may name a status of its own; whom a step holds out was not through.
+        count(*) filter (where status = 'completed' and coalesce(end_reason, '') <> 'held_out') as count_completed,
         count(*) filter (where was_contacted) as count_contacted,
         count(*) filter (where was_replied) as count_replied,
         count(*) filter (where was_converted) as count_converted,
