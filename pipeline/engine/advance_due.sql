@@ -24,25 +24,31 @@ with delays as (
         on t.version_id = r.version_id and t.next_ix = r.step_ix and a.arm = r.arm and t.varies = 'delay'
 ),
 
+-- Whoever moves at one moment by one delay in one zone is due at one moment: the calendar is asked once for all of them.
+moments as (
+    select distinct
+        next_zone,
+        holidays,
+        unit,
+        amount,
+        delay_anchor
+    from delays
+    where unit != 'seconds'
+),
+
 -- Wall time by the same periods as the way back: DuckDB brings a zone database of its own, of another year.
 local_times as (
     select
-        d.enrollment_id,
-        d.holidays,
-        d.next_zone,
-        timezone('UTC', d.delay_anchor) + to_seconds(p.offset_seconds) as anchor_local,
-        d.amount,
-        d.unit
-    from delays as d
+        m.*,
+        timezone('UTC', m.delay_anchor) + to_seconds(p.offset_seconds) as anchor_local
+    from moments as m
     inner join zone_period as p
-        on d.next_zone = p.zone and d.delay_anchor >= p.from_at and d.delay_anchor < p.to_at
-    where d.unit != 'seconds'
+        on m.next_zone = p.zone and m.delay_anchor >= p.from_at and m.delay_anchor < p.to_at
 ),
 
 local_due as (
     select
-        t.enrollment_id,
-        t.next_zone,
+        t.*,
         case
             when t.unit = 'days' then t.anchor_local + to_days(t.amount)
             -- Where there are holidays, business days are counted one by one.
@@ -65,7 +71,11 @@ local_due as (
 -- R2: an overlap has two instants with this wall time, the first counts; a gap has none, its end counts.
 instants as (
     select
-        d.enrollment_id,
+        d.next_zone,
+        d.holidays,
+        d.unit,
+        d.amount,
+        d.delay_anchor,
         coalesce(
             min(u.instant) filter (where u.instant >= p.from_at and u.instant < p.to_at),
             min(p.from_at) filter (where u.instant < p.from_at)
@@ -76,7 +86,7 @@ instants as (
         lateral (
             select timezone('UTC', d.due_local - to_seconds(p.offset_seconds)) as instant
         ) as u
-    group by d.enrollment_id
+    group by d.next_zone, d.holidays, d.unit, d.amount, d.delay_anchor
 ),
 
 timed as (
@@ -87,7 +97,13 @@ timed as (
             d.settled_at
         ) as next_due_at
     from delays as d
-    left join instants as i on d.enrollment_id = i.enrollment_id
+    left join instants as i
+        on
+            d.next_zone = i.next_zone
+            and d.unit = i.unit
+            and d.amount = i.amount
+            and d.delay_anchor = i.delay_anchor
+            and d.holidays is not distinct from i.holidays
 )
 
 select
