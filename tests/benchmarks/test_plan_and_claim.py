@@ -94,6 +94,6 @@ def test_planning_keeps_its_targets_at_three_million_enrollments(tmp_path):
     lines.remove(ratio)
     assert {line.target for line in lines} == {None, 0.2, 1.1, 4, 100}
     assert [line for line in lines if not line.is_met] == []
-    # What costs the same at any size weighs more here, and two cores tremble: its target is one of
-    # ten million enrollments, which `make bench` measures. This only finds what makes it much worse.
+    # Its target is one of ten million enrollments, which `make bench` measures; five short runs on
+    # two cores tremble by a tenth. This only finds what makes it much worse.
     assert (ratio.target, ratio.value < 2) == (1.5, True)
