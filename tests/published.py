@@ -54,6 +54,7 @@ def create_meta(con: duckdb.DuckDBPyConnection, refresh_id: str) -> None:
         version="0.1.0",
         timezone="Europe/London",
         currency="EUR",
+        attribution="last",
     )
     con.execute("detach ledger")
 

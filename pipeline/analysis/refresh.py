@@ -70,7 +70,7 @@ def refresh(
         home: the workspace's stores.
         settings: for the memory limit.
         now: the moment of the facts.
-        workspace: its zone and currency.
+        workspace: its zone, currency and way to share out revenue.
         progress: told the name of each step as it begins, one of STEPS.
 
     Raises:
@@ -84,14 +84,7 @@ def refresh(
             with watch.step("copy"):
                 copy_facts(home)
             with watch.step("build"):
-                build_warehouse(
-                    home,
-                    settings,
-                    now,
-                    refresh_id,
-                    timezone=workspace.timezone,
-                    currency=workspace.currency,
-                )
+                build_warehouse(home, settings, now, refresh_id, workspace)
             with watch.step("analyse"):
                 run_analyses(home, now, timezone=workspace.timezone)
             with watch.step("audit"):

@@ -63,7 +63,7 @@ TABLES = [
 @dg.multi_asset(specs=TABLES, pool=POOL)
 def analysis_tables(refresh: dg.ResourceParam[Refresh]) -> Iterator[dg.MaterializeResult[None]]:
     """Write the analysis tables into the new warehouse, from its marts."""
-    rows = run_analyses(refresh.home, refresh.now, timezone=refresh.timezone)
+    rows = run_analyses(refresh.home, refresh.now, timezone=refresh.workspace.timezone)
     for spec in TABLES:
         yield dg.MaterializeResult(
             asset_key=spec.key, metadata={"dagster/row_count": rows[spec.key.path[-1]]}

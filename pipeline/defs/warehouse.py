@@ -26,6 +26,7 @@ from pipeline.analysis.refresh import new_refresh_id, record_job, record_looks
 from pipeline.defs.ledger import OWNERS, TABLES, Clock
 from pipeline.defs.manifest import read_manifest
 from pipeline.sequences.compile import load_workspace
+from pipeline.sequences.model import Workspace
 from pipeline.settings import Settings
 from pipeline.warehouse.audit import audit_warehouse
 from pipeline.warehouse.build import check_results, dbt_arguments, discard_next, start_next
@@ -54,8 +55,7 @@ class Refresh:
     settings: Settings
     refresh_id: str
     now: datetime
-    timezone: str
-    currency: str
+    workspace: Workspace
     began: float
 
     @property
@@ -78,8 +78,7 @@ def hold_refresh(settings: Settings, clock: Clock) -> Iterator[Refresh]:
                 settings=settings,
                 refresh_id=new_refresh_id(),
                 now=clock(),
-                timezone=workspace.timezone,
-                currency=workspace.currency,
+                workspace=workspace,
                 began=time.monotonic(),
             )
         finally:
@@ -174,13 +173,7 @@ def load_models(manifest: Path) -> dg.AssetsDefinition:
     ) -> Iterator[Any]:
         """Build every model from the copy and run every test; a failed one ends the refresh."""
         home = refresh.home
-        start_next(
-            home,
-            refresh.now,
-            refresh.refresh_id,
-            timezone=refresh.timezone,
-            currency=refresh.currency,
-        )
+        start_next(home, refresh.now, refresh.refresh_id, refresh.workspace)
         target = dbt_target_path(home).resolve()
         (target / "run_results.json").unlink(missing_ok=True)
         built = dbt.cli(
@@ -245,7 +238,7 @@ def load_publish(upstream: Iterable[dg.AssetKey]) -> dg.AssetsDefinition:
         home, now = refresh.home, refresh.now
         # It asks for the file and dbt's results of this very refresh, whatever steps ran before.
         audit = audit_warehouse(home, refresh.refresh_id, now)
-        path = publish_warehouse(home, now, refresh.refresh_id, timezone=refresh.timezone)
+        path = publish_warehouse(home, now, refresh.refresh_id, timezone=refresh.workspace.timezone)
         yield dg.MaterializeResult(
             asset_key=PUBLISHED,
             metadata={

@@ -50,6 +50,9 @@ REACTIONS = {
 }
 """What may be reacted to, and the reaction when the file says nothing."""
 
+ATTRIBUTIONS = ("first", "last", "linear", "position", "time_decay")
+"""Ways to share out a conversion among the messages before it; `last` where the file is silent."""
+
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,59}")
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,59}")
 _SOURCE = re.compile(r"tracker|api|operator|(webhook|import):[a-z0-9_-]+")
@@ -351,7 +354,11 @@ class Sender(_Strict):
 
 
 class Workspace(_Strict):
-    """workspace.yml: what all sequences share."""
+    """workspace.yml: what all sequences share.
+
+    `attribution` is the way to share out revenue that reports take where they show one; the mart
+    `revenue_attribution` has them all.
+    """
 
     name: str = Field(min_length=1)
     timezone: Zone
@@ -361,6 +368,9 @@ class Workspace(_Strict):
     attributes: list[Word] = []
     account: Word | None = None
     holdout: Percent = 0.0
+    attribution: Annotated[
+        Literal["first", "last", "linear", "position", "time_decay"], _choice(ATTRIBUTIONS)
+    ] = "last"
     transports: dict[Name, Transport] = {"maildir": Transport(kind="maildir")}
     senders: dict[Name, Sender]
     default_senders: dict[ChannelName, str] = {}

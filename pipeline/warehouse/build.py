@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 import duckdb
 
 from pipeline.ledger.statements import run_file
+from pipeline.sequences.model import Workspace
 from pipeline.settings import DripError, Settings
 from pipeline.warehouse.paths import DBT_PROJECT, dbt_target_path, ledger_copy_path, next_path
 from pipeline.warehouse.results import RunResults, explain_failures, read_results
@@ -27,7 +28,7 @@ _META = Path(__file__).with_name("meta.sql")
 
 
 def build_warehouse(
-    home: Path, settings: Settings, now: datetime, refresh_id: str, *, timezone: str, currency: str
+    home: Path, settings: Settings, now: datetime, refresh_id: str, workspace: Workspace
 ) -> RunResults:
     """Build the next warehouse from the copy of the ledger and run every test on it.
 
@@ -36,18 +37,17 @@ def build_warehouse(
         settings: for the memory limit.
         now: the moment of the facts.
         refresh_id: names this refresh; `audit` and `publish` ask for the same.
-        timezone: the workspace's zone, for calendar dates.
-        currency: the workspace's currency.
+        workspace: what models read of workspace.yml: zone, currency, the way to share out revenue.
 
     Raises:
         AuditFailed: a model or a test failed; the message shows the failing rows.
     """
-    start_next(home, now, refresh_id, timezone=timezone, currency=currency)
+    start_next(home, now, refresh_id, workspace)
     run_dbt(home, settings)
     return check_results(home)
 
 
-def start_next(home: Path, now: datetime, refresh_id: str, *, timezone: str, currency: str) -> None:
+def start_next(home: Path, now: datetime, refresh_id: str, workspace: Workspace) -> None:
     """Begin the next file with nothing but what this refresh is."""
     discard_next(home)
     copy = ledger_copy_path(home)
@@ -62,8 +62,9 @@ def start_next(home: Path, now: datetime, refresh_id: str, *, timezone: str, cur
             refresh_id=refresh_id,
             now=now,
             version=version("driplab"),
-            timezone=timezone,
-            currency=currency,
+            timezone=workspace.timezone,
+            currency=workspace.currency,
+            attribution=workspace.attribution,
         )
 
 

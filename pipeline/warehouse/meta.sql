@@ -1,5 +1,5 @@
 -- What a warehouse says of itself: written before dbt starts.
--- The models read `refreshed_at`, `timezone` and `currency` here and not from dbt variables: another value of a
+-- The models read `refreshed_at`, `timezone`, `currency` and `attribution` here and not from dbt variables: another value of a
 -- variable makes dbt parse the whole project anew.
 create schema meta;
 
@@ -10,6 +10,7 @@ create table meta.refresh (
     driplab_version varchar not null,
     timezone varchar not null,
     currency varchar not null,
+    attribution varchar not null,
     invocation_id varchar,
     audited_at timestamptz
 );
@@ -17,6 +18,7 @@ create table meta.refresh (
 comment on table meta.refresh is 'One row: the refresh that made this file, and the moment of its facts.';
 comment on column meta.refresh.refreshed_at is 'Moment of the facts, UTC.';
 comment on column meta.refresh.ledger_copied_at is 'When the ledger was copied, by the same clock.';
+comment on column meta.refresh.attribution is 'Model of revenue attribution that workspace.yml has chosen.';
 comment on column meta.refresh.invocation_id is 'Run of dbt that built the marts.';
 comment on column meta.refresh.audited_at is 'Set by the audit; nothing is published without it.';
 
@@ -28,7 +30,7 @@ create table meta.ledger_rows (
 comment on table meta.ledger_rows is 'One row per ledger table whose rows a mart must match in number.';
 
 insert into meta.refresh
-values ($refresh_id, $now, $now, $version, $timezone, $currency, null, null);
+values ($refresh_id, $now, $now, $version, $timezone, $currency, $attribution, null, null);
 
 insert into meta.ledger_rows
 select 'leads', count(*) from ledger.main.leads

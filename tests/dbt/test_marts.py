@@ -409,3 +409,20 @@ def test_no_personal_data_is_published(ask: Ask) -> None:
         != [(0,)]
     ]
     assert told == []
+
+
+def test_each_model_shares_out_the_same_conversions(ask: Ask) -> None:
+    # 1 had a mail and a text before its order, 5 (reversed) a mail, the others no message in 30 days.
+    of_text = {"first": 0, "last": 100, "linear": 50, "position": 50, "time_decay": 54.9341}
+    assert ask(
+        "select model, is_default, sum(conversions), sum(conversions_without_rate), sum(revenue), "
+        "sum(revenue) filter (where step_id = 'nudge'), sum(revenue) filter (where sequence_id is "
+        "null) from marts.revenue_attribution where not is_causal group by all order by 1"
+    ) == [
+        (model, model == "last", 6.0, 1.0, Decimal(220), Decimal(str(of_text[model])), Decimal(120))
+        for model in of_text
+    ]
+
+
+def test_nothing_is_called_caused_before_anybodys_time_is_over(ask: Ask) -> None:
+    assert ask("select count(*) from marts.revenue_attribution where is_causal") == [(0,)]

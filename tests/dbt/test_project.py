@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from pipeline.sequences.model import Workspace
 from pipeline.settings import Settings
 from pipeline.warehouse.build import dbt_arguments, discard_next, start_next
 from pipeline.warehouse.copy import copy_facts, discard_facts
 from pipeline.warehouse.paths import DBT_PROJECT, dbt_target_path
 
 MODELS = DBT_PROJECT / "models"
+SMALL_WORKSPACE = Workspace(name="small", timezone="UTC", senders={})
 
 
 def dbt(*arguments: str) -> str:
@@ -53,9 +55,7 @@ def test_the_unit_tests_of_the_models_pass(small_home: Path) -> None:
     settings = Settings(home=small_home)
     copy_facts(small_home)
     try:
-        start_next(
-            small_home, datetime(2026, 3, 31, tzinfo=UTC), "unit", timezone="UTC", currency="USD"
-        )
+        start_next(small_home, datetime(2026, 3, 31, tzinfo=UTC), "unit", SMALL_WORKSPACE)
         rest = dbt_arguments(small_home, settings)[1:-2]
         told = dbt("test", "--select", "test_type:unit", *rest)
     finally:

@@ -41,13 +41,7 @@ def run(settings: Settings, clock: Any, manifest: Path) -> Run:
 def begun(refresh: Refresh) -> None:
     """Bring a refresh as far as the file that dbt would fill."""
     ledger_copy(refresh)
-    start_next(
-        refresh.home,
-        refresh.now,
-        refresh.refresh_id,
-        timezone=refresh.timezone,
-        currency=refresh.currency,
-    )
+    start_next(refresh.home, refresh.now, refresh.refresh_id, refresh.workspace)
 
 
 def test_one_refresh_holds_the_lock_and_leaves_no_copy_of_the_ledger(

@@ -7,22 +7,27 @@ import duckdb
 import pytest
 
 from pipeline.ledger.store import open_ledger
+from pipeline.sequences.model import Workspace
 from pipeline.settings import DripError, Settings
 from pipeline.warehouse.build import build_warehouse, dbt_arguments, discard_next, start_next
 from pipeline.warehouse.copy import copy_facts
 from pipeline.warehouse.results import AuditFailed
 
 NOW = datetime(2026, 3, 31, 12, 0, tzinfo=UTC)
+WORKSPACE = Workspace(
+    name="small", timezone="UTC", currency="EUR", senders={}, attribution="linear"
+)
 
 
 def test_the_file_says_of_which_moment_its_facts_are(filled_home: Path) -> None:
     copy_facts(filled_home)
-    start_next(filled_home, NOW, "r1", timezone="UTC", currency="EUR")
+    start_next(filled_home, NOW, "r1", WORKSPACE)
     with duckdb.connect(str(filled_home / "warehouse.next.duckdb")) as con:
         con.execute("set TimeZone = 'UTC'")
         assert con.execute(
-            "select refresh_id, refreshed_at, timezone, currency, audited_at from meta.refresh"
-        ).fetchall() == [("r1", NOW, "UTC", "EUR", None)]
+            "select refresh_id, refreshed_at, timezone, currency, attribution, audited_at "
+            "from meta.refresh"
+        ).fetchall() == [("r1", NOW, "UTC", "EUR", "linear", None)]
         assert con.execute(
             "select count_rows from meta.ledger_rows where ledger_table = 'leads'"
         ).fetchall() == [(9,)]
@@ -30,14 +35,14 @@ def test_the_file_says_of_which_moment_its_facts_are(filled_home: Path) -> None:
 
 def test_without_a_copy_there_is_nothing_to_build_from(filled_home: Path) -> None:
     with pytest.raises(DripError, match="Run `drip refresh`"):
-        start_next(filled_home, NOW, "r1", timezone="UTC", currency="EUR")
+        start_next(filled_home, NOW, "r1", WORKSPACE)
 
 
 def test_what_a_killed_refresh_left_behind_is_cleared(filled_home: Path) -> None:
     for name in ("warehouse.next.duckdb", "warehouse.next.duckdb.wal"):
         (filled_home / name).write_bytes(b"half a file")
     copy_facts(filled_home)
-    start_next(filled_home, NOW, "r1", timezone="UTC", currency="EUR")
+    start_next(filled_home, NOW, "r1", WORKSPACE)
     discard_next(filled_home)
     assert not list(filled_home.glob("warehouse.next*"))
 
@@ -53,9 +58,7 @@ def test_a_failing_test_names_itself_and_shows_its_rows(filled_home: Path) -> No
         con.execute("insert into leads select * from leads where lead_id = 7")
     copy_facts(filled_home)
     with pytest.raises(AuditFailed) as failed:
-        build_warehouse(
-            filled_home, Settings(home=filled_home), NOW, "r1", timezone="UTC", currency="USD"
-        )
+        build_warehouse(filled_home, Settings(home=filled_home), NOW, "r1", WORKSPACE)
     told = str(failed.value)
     assert "the check unique_leads_lead_id failed (Got 1 result" in told
     assert "unique_field=7, n_records=2" in told

@@ -12,6 +12,7 @@ conversions as (
     select
         event_id as conversion_id,
         lead_id,
+        send_id as named_send_id,
         name as goal_name,
         occurred_at as converted_at,
         value,
@@ -64,6 +65,7 @@ valued as (
     select
         c.conversion_id,
         c.lead_id,
+        c.named_send_id,
         c.goal_name,
         c.converted_at,
         c.value,

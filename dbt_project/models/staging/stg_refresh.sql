@@ -9,6 +9,7 @@ renamed as (
         refreshed_at,
         timezone,
         currency,
+        attribution,
         {{ local_date('refreshed_at', 'timezone') }} as refreshed_on
     from source
 )
