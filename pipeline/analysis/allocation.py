@@ -8,15 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 import polars as pl
-from scipy import stats
 
-from pipeline.analysis.comparisons import ArmStats
+from pipeline.analysis.arm_stats import ArmStats
+from pipeline.analysis.best import believe_money, believe_shares, rank_means
 
 FLOOR = 0.10
 """Every arm keeps this share, so that it can still be learned about and judged afterwards."""
-_POINTS = 4096
 
 WEIGHTS_SCHEMA: dict[str, pl.DataType] = {
     "experiment_id": pl.String(),
@@ -81,19 +79,12 @@ def probabilities_best(arms: Sequence[ArmStats], *, is_money: bool = False) -> l
 
     Shares of leads have a uniform prior, so their mean is Beta(1 + x, 1 + n - x); means of money
     are Student-t with one variance for all arms, since an arm without a buyer would look certain
-    otherwise. By quadrature over the quantiles of each arm: no luck, the same numbers every time.
+    otherwise. By quadrature, not by lot: the same numbers every time.
     """
-    posteriors = _means_of_money(arms) if is_money else _shares_of_leads(arms)
-    if posteriors is None:
+    beliefs = believe_money(arms) if is_money else believe_shares(arms)
+    if beliefs is None:
         return [1 / len(arms)] * len(arms)
-    levels = (np.arange(_POINTS) + 0.5) / _POINTS
-    found = []
-    for place, posterior in enumerate(posteriors):
-        values = posterior.ppf(levels)
-        below = [other.cdf(values) for o, other in enumerate(posteriors) if o != place]
-        found.append(float(np.mean(np.prod(below, axis=0))))
-    total = sum(found)
-    return [probability / total for probability in found]
+    return [best.probability for best in rank_means(beliefs)]
 
 
 def keep_floor(probabilities: Sequence[float]) -> list[float]:
@@ -104,17 +95,3 @@ def keep_floor(probabilities: Sequence[float]) -> list[float]:
     floor = min(FLOOR, 0.5 / len(probabilities))
     rest = 1 - floor * len(probabilities)
     return [floor + rest * probability for probability in probabilities]
-
-
-def _shares_of_leads(arms: Sequence[ArmStats]) -> list[Any]:
-    return [stats.beta(1 + arm.sum, 1 + max(0.0, arm.n - arm.sum)) for arm in arms]
-
-
-def _means_of_money(arms: Sequence[ArmStats]) -> list[Any] | None:
-    """Return None while nothing can be told: an arm without leads, or no money that differs."""
-    count = sum(arm.n for arm in arms)
-    free = count - len(arms)
-    spread = sum(arm.n * arm.variance for arm in arms)
-    if free < 1 or spread <= 0 or min(arm.n for arm in arms) == 0:
-        return None
-    return [stats.t(free, arm.mean, (spread / free / arm.n) ** 0.5) for arm in arms]

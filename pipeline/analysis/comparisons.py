@@ -1,78 +1,28 @@
 """Two arms side by side: estimate, always-valid interval, p-value, crossed boundary or not.
 
-Belongs here: an arm's sufficient statistics and one comparison, or all comparisons of one metric.
-Does not: naming a winner (`experiments`), the formulas of error control (`sequential`).
+Belongs here: one comparison, or all comparisons of one metric, with error held over all looks.
+Does not: naming a winner (`experiments`), the formulas of error control (`sequential`), a test that
+is looked at once (`single_look`).
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any, Literal
 
-from scipy import stats
-from statsmodels.stats.proportion import confint_proportions_2indep
-
 from pipeline.analysis import sequential
+from pipeline.analysis.arm_stats import ArmStats
 from pipeline.analysis.sequential import BoundaryState
+from pipeline.analysis.single_look import plain_interval
 
 Role = Literal["control", "treatment", "held_out"]
 Mode = Literal["open", "planned"]
 
-# Burn-in of statistics.md 2.2: below it the normal approximation does not hold the error rate.
-LEAST_LEADS = 100
-LEAST_EVENTS = 10
 # Leads per pair at which an open test without a guess of its size has its narrowest interval.
 DEFAULT_PAIR_LEADS = 5000
 # Planned mode gives four fifths of its error to the plan, the rest to the time after it.
 PLANNED_PART = 0.8
-
-
-@dataclass(frozen=True)
-class ArmStats:
-    """Sufficient statistics of one metric in one arm: add two to merge their leads."""
-
-    n: int = 0
-    sum: float = 0.0
-    sum_squares: float = 0.0
-
-    def __add__(self, other: "ArmStats") -> "ArmStats":
-        """Return the statistics of both groups of leads together."""
-        return ArmStats(
-            self.n + other.n, self.sum + other.sum, self.sum_squares + other.sum_squares
-        )
-
-    @property
-    def mean(self) -> float:
-        """Mean per lead; 0 without leads."""
-        return self.sum / self.n if self.n else 0.0
-
-    @property
-    def variance(self) -> float:
-        """Plug-in variance per lead (divisor n, as the confidence sequence has it)."""
-        return max(0.0, self.sum_squares / self.n - self.mean**2) if self.n else 0.0
-
-    @property
-    def is_binary(self) -> bool:
-        """Whether every lead counts 0 or 1."""
-        return self.sum == self.sum_squares and 0 <= self.sum <= self.n
-
-    @property
-    def events(self) -> float:
-        """Leads with an event; of money the least number that can have given these sums.
-
-        sum² ≤ (leads that are not zero) × sum_squares, and the two are equal when all counts are 1.
-        """
-        return self.sum**2 / self.sum_squares if self.sum_squares > 0 else 0.0
-
-    @property
-    def is_burned_in(self) -> bool:
-        """Whether there are leads, events and non-events enough for a normal approximation."""
-        return (
-            self.n >= LEAST_LEADS
-            and self.events >= LEAST_EVENTS
-            and self.n - self.events >= LEAST_EVENTS
-        )
 
 
 @dataclass(frozen=True)
@@ -83,7 +33,7 @@ class Arm:
     role: Role = "treatment"
     share: float = 0.5
     n_assigned: int = 0
-    stats: ArmStats = ArmStats()
+    stats: ArmStats = field(default_factory=ArmStats)
 
     @property
     def competes(self) -> bool:
@@ -231,7 +181,7 @@ def compare_pair(
     """Compare one arm with its baseline, taking one more look by the pair's rule."""
     a, b = arm.stats, baseline.stats
     effect = a.mean - b.mean if a.n and b.n else None
-    plain = _plain_interval(a, b)
+    plain = plain_interval(a, b) or (None, None)
     compared = Comparison(
         metric=metric,
         arm=arm.name,
@@ -347,27 +297,3 @@ def _lift(effect: float | None, mean: float | None) -> float | None:
         return None
     lift = effect / mean
     return lift if math.isfinite(lift) else None
-
-
-def _plain_interval(a: ArmStats, b: ArmStats) -> tuple[float | None, float | None]:
-    """Return the 95 % interval of a single look: Newcombe for shares, Welch for amounts."""
-    if not (a.n and b.n):
-        return None, None
-    if a.is_binary and b.is_binary:
-        low, high = confint_proportions_2indep(a.sum, a.n, b.sum, b.n, method="newcomb")
-        # Rounding in the library can leave the estimate outside by 1e-17 where nobody converted.
-        effect = a.mean - b.mean
-        return min(float(low), effect), max(float(high), effect)
-    return _welch_interval(a, b)
-
-
-def _welch_interval(a: ArmStats, b: ArmStats) -> tuple[float | None, float | None]:
-    """Return Welch's interval with Satterthwaite's degrees of freedom; None without spread."""
-    parts = [s.variance / (s.n - 1) for s in (a, b) if s.n > 1]
-    if len(parts) < len((a, b)) or sum(parts) <= 0:
-        return None, None
-    whole = sum(parts)
-    inverse = sum((part / whole) ** 2 / (s.n - 1) for part, s in zip(parts, (a, b), strict=True))
-    half = float(stats.t.ppf(0.975, 1 / inverse)) * math.sqrt(whole)
-    effect = a.mean - b.mean
-    return effect - half, effect + half

@@ -13,9 +13,9 @@ from typing import Any, cast
 
 import polars as pl
 
+from pipeline.analysis.arm_stats import ArmStats
 from pipeline.analysis.comparisons import (
     Arm,
-    ArmStats,
     Comparison,
     Design,
     Mode,

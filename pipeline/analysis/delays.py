@@ -10,7 +10,8 @@ from typing import Any
 import polars as pl
 
 from pipeline.analysis import reasons
-from pipeline.analysis.comparisons import Arm, ArmStats, Design
+from pipeline.analysis.arm_stats import ArmStats
+from pipeline.analysis.comparisons import Arm, Design
 from pipeline.analysis.experiments import decide_experiment
 
 EVIDENCE_LABEL = "randomised"

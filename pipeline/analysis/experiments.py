@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
 from pipeline.analysis import reasons
+from pipeline.analysis.arm_stats import ArmStats
 from pipeline.analysis.comparisons import (
     Arm,
-    ArmStats,
     Comparison,
     Design,
     compare_arms,

@@ -16,7 +16,8 @@ from zoneinfo import ZoneInfo
 import duckdb
 from statsmodels.stats.proportion import proportion_confint
 
-from pipeline.analysis.comparisons import LEAST_EVENTS, LEAST_LEADS, is_money
+from pipeline.analysis.arm_stats import LEAST_EVENTS, LEAST_LEADS
+from pipeline.analysis.comparisons import is_money
 from pipeline.analysis.delays import name_delay
 from pipeline.analysis.reasons import amount, difference, listed
 from pipeline.analysis.sample_ratio import ALARM_P

@@ -6,14 +6,8 @@ Belongs here: sentences and number formats of decisions. Does not: the decision 
 
 from collections.abc import Sequence
 
-from pipeline.analysis.comparisons import (
-    LEAST_EVENTS,
-    LEAST_LEADS,
-    Arm,
-    ArmStats,
-    Comparison,
-    is_money,
-)
+from pipeline.analysis.arm_stats import LEAST_EVENTS, LEAST_LEADS, ArmStats
+from pipeline.analysis.comparisons import Arm, Comparison, is_money
 from pipeline.analysis.sample_ratio import SampleRatio
 
 

@@ -90,20 +90,6 @@ def test_intervals_hold_the_estimate_and_nothing_is_ever_nan(one, other):
             assert not pair.is_decisive
 
 
-@given(st.lists(money, min_size=1, max_size=5))
-def test_merged_statistics_are_the_statistics_of_merged_leads(parts):
-    merged = sum(parts, ArmStats())
-    assert merged.n == sum(part.n for part in parts)
-    assert merged.mean * merged.n == pytest.approx(sum(part.sum for part in parts))
-    spread = sum(part.variance * part.n + part.n * (part.mean - merged.mean) ** 2 for part in parts)
-    assert merged.variance * merged.n == pytest.approx(spread, rel=1e-6, abs=1e-3)
-
-
-@given(money)
-def test_events_of_money_are_never_more_than_the_leads(stats):
-    assert stats.events <= stats.n * (1 + 1e-9)
-
-
 @pytest.mark.parametrize(
     ("one", "other"),
     [
@@ -119,12 +105,6 @@ def test_before_burn_in_there_is_no_always_valid_interval(one, other):
     assert (pair.interval_low, pair.interval_high, pair.p_value) == (None, None, 1.0)
     assert not pair.is_decisive
     assert pair.favours is None
-
-
-def test_one_big_buyer_is_not_enough_for_money():
-    whale = ArmStats(1000, 10_000.0 + 11 * 1.0, 10_000.0**2 + 11 * 1.0)
-    assert whale.events == pytest.approx(1, abs=0.01)
-    assert not whale.is_burned_in
 
 
 def test_the_p_value_keeps_the_smallest_of_all_looks():
