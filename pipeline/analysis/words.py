@@ -18,7 +18,7 @@ import polars as pl
 from scipy import optimize, sparse, stats
 from statsmodels.regression.linear_model import WLS
 
-from pipeline.analysis.comparisons import LEAST_LEADS
+from pipeline.analysis.arm_stats import LEAST_LEADS
 from pipeline.analysis.wording import STYLES, Kind, Wording, read_wording
 
 Floats = npt.NDArray[np.float64]
