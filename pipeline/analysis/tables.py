@@ -16,6 +16,7 @@ from pipeline.analysis.conversions import conversion_curves
 from pipeline.analysis.decisions import decide_experiments
 from pipeline.analysis.delays import recommend_delays
 from pipeline.analysis.send_times import score_hours
+from pipeline.analysis.words import word_effects
 
 Analysis = Callable[[duckdb.DuckDBPyConnection, datetime, pl.DataFrame], int]
 
@@ -37,6 +38,14 @@ from marts.delay_arms
 SEND_TIMES = """
 select sequence_id, weekday, block, n, count_responded, count_randomised, propensity
 from marts.send_times
+"""
+# What is invalid is no test: its arms differ in more than their words.
+MESSAGE_TEXTS = """
+select
+    comparison, variant, is_randomised, channel, contact_no, subject, body, metric, n, count_reached
+from marts.message_texts as t
+anti join analysis.experiment_decisions as d
+    on t.comparison = d.experiment_id and t.is_randomised and d.state = 'invalid'
 """
 TIME_TO_CONVERSION = """
 select sequence_id, is_holdout, duration_whole_days, is_converted
@@ -87,6 +96,12 @@ def write_conversion_curves(
     return _write(con, "conversion_curves", conversion_curves(con.sql(TIME_TO_CONVERSION).pl()))
 
 
+def write_word_effects(con: duckdb.DuckDBPyConnection, now: datetime, looks: pl.DataFrame) -> int:
+    """Write analysis.word_effects; return its rows. After the decisions: invalid tests are out."""
+    del now, looks
+    return _write(con, "word_effects", word_effects(con.sql(MESSAGE_TEXTS).pl()))
+
+
 # Every function: an open warehouse with its marts and an empty schema `analysis`, the moment of the
 # facts in the workspace's zone, and the latest row of ledger.looks per experiment.
 ANALYSES: dict[str, Analysis] = {
@@ -96,6 +111,7 @@ ANALYSES: dict[str, Analysis] = {
     "conversion_curves": write_conversion_curves,
     "arm_weights": write_arm_weights,
     "send_times": write_send_times,
+    "word_effects": write_word_effects,
 }
 
 

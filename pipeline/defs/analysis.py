@@ -57,6 +57,11 @@ TABLES = [
         "Which hours bring answers. Grain: one row per sequence, weekday and block of four hours.",
         ["send_times"],
     ),
+    _table(
+        "word_effects",
+        "Which words and phrases bring answers. Grain: one row per kind of text and feature.",
+        ["message_texts", "experiment_arms", "experiments"],
+    ),
 ]
 
 

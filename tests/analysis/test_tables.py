@@ -38,6 +38,10 @@ create table marts.send_times (
     sequence_id varchar, weekday bigint, block bigint, n bigint, count_responded bigint,
     count_randomised bigint, propensity double
 );
+create table marts.message_texts (
+    comparison varchar, variant varchar, is_randomised boolean, channel varchar, contact_no bigint,
+    subject varchar, body varchar, metric varchar, n bigint, count_reached bigint
+);
 create table marts.time_to_conversion (
     sequence_id varchar, is_holdout boolean, duration_whole_days integer, is_converted boolean
 );
@@ -79,6 +83,7 @@ def test_marts_become_the_tables_with_their_rows(warehouse):
         "conversion_curves": 1,
         "arm_weights": 0,
         "send_times": 42,
+        "word_effects": 0,
     }
     found = warehouse.execute(
         "select state, winner, evidence from analysis.experiment_decisions"
@@ -120,3 +125,27 @@ def test_every_table_and_column_says_what_it_is(warehouse):
         "where schema_name = 'analysis' and comment is null"
     ).fetchall()
     assert silent == []
+
+
+def test_words_are_learned_from_sound_tests_only(warehouse):
+    """Without the broken one there are 19 tests with a question, and 20 are needed."""
+    warehouse.execute(
+        """
+        insert into marts.experiments
+        select 'test_' || i, 'replied', 'open', null, 0.05, false, 'a', 0, 'weights', false
+        from range(20) as t (i);
+        insert into marts.experiment_arms
+        select experiment_id, 'replied', true, arm, 'treatment', 0.5, date '2026-03-01', 1000, 1000,
+            if(arm = 'a', 100, 160), if(arm = 'a', 100, 160)
+        from marts.experiments cross join (values ('a'), ('b')) as arms (arm);
+        insert into marts.message_texts
+        select experiment_id, arm, true, 'email', 1, if(arm = 'a', 'Offer', 'Offer today'), null,
+            'replied', 1000, if(arm = 'a', 100, 160)
+        from marts.experiments cross join (values ('a'), ('b')) as arms (arm);
+        """
+    )
+    assert write_all(warehouse)["word_effects"] > 0
+    warehouse.execute(
+        "update marts.experiment_arms set n_assigned = 700 where experiment_id = 'test_7' and arm = 'a'"
+    )
+    assert write_all(warehouse)["word_effects"] == 0

@@ -116,6 +116,15 @@ from (values
     ('converted', 'sale', timestamptz '2026-03-06T14:00:00Z', 7, null, null, null, 70, 'EUR', 'human')
 ) as t (kind, name, occurred_at, lead_id, enrollment_id, send_id, step_ix, value, currency, verdict);
 
+update sequence_versions set definition = '{"steps": [
+    {"ix": 0, "channel": "email", "content": {"subject": "Hello", "body_text": "Read **this**"}},
+    {"ix": 1, "channel": "sms", "content": {"text": "Still there?"}}
+]}';
+update experiments set definition = '{"arms": {
+    "a": {"channel": "email", "content": {"subject": "Hello", "body_text": "Read **this**"}},
+    "b": {"channel": "email", "content": {"subject": "A question", "body_text": "Read **this**"}}
+}}' where experiment_id = 'subject_1';
+
 -- Whatever is personal has the word in it that must not be published.
 insert into identities values (
     1, 'untold@untold.example', '+untold', 'Untold', 'Untold', 'untold-1', '{"note": "untold"}'

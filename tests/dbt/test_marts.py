@@ -426,3 +426,15 @@ def test_each_model_shares_out_the_same_conversions(ask: Ask) -> None:
 
 def test_nothing_is_called_caused_before_anybodys_time_is_over(ask: Ask) -> None:
     assert ask("select count(*) from marts.revenue_attribution where is_causal") == [(0,)]
+
+
+def test_the_texts_of_a_test_stand_beside_what_their_arms_brought(ask: Ask) -> None:
+    """Of arm a 1 and 4 are matured and in one arm; 1's reply counts for it."""
+    assert ask(
+        "select variant, is_randomised, channel, contact_no, subject, body, n, count_reached "
+        "from marts.message_texts where comparison = 'subject_1' and metric = 'replied' order by 1"
+    ) == [
+        ("a", True, "email", 1, "Hello", "Read **this**", 2, 1),
+        ("b", True, "email", 1, "A question", "Read **this**", 2, 0),
+    ]
+    assert ask("select distinct comparison from marts.message_texts") == [("subject_1",)]

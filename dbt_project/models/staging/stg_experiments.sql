@@ -18,7 +18,8 @@ renamed as (
         registered_at,
         origin,
         unit,
-        allocation
+        allocation,
+        definition
     from source
 )
 

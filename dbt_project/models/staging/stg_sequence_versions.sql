@@ -11,7 +11,8 @@ renamed as (
         goal_name,
         goal_within_seconds,
         registered_at,
-        origin
+        origin,
+        definition
     from source
 )
 
