@@ -49,3 +49,8 @@
 {% macro hour_of(instant) -%}
     date_trunc('hour', {{ instant }})
 {%- endmacro %}
+
+{# One row per day from one date to another, both included. #}
+{% macro days_from(first, last) -%}
+    cast(unnest(generate_series({{ first }}, {{ last }}, interval '1' day)) as date)
+{%- endmacro %}

@@ -31,6 +31,7 @@ from pipeline.settings import Settings
 from pipeline.warehouse.audit import audit_warehouse
 from pipeline.warehouse.build import check_results, dbt_arguments, discard_next, start_next
 from pipeline.warehouse.copy import copy_facts, discard_facts
+from pipeline.warehouse.definitions import keep_definitions
 from pipeline.warehouse.lock import hold_refresh_lock
 from pipeline.warehouse.paths import DBT_PROJECT, dbt_target_path, next_path
 from pipeline.warehouse.publish import publish_warehouse
@@ -190,6 +191,7 @@ def load_models(manifest: Path) -> dg.AssetsDefinition:
                 context.add_output_metadata({"dagster/row_count": rows}, event.output_name)
             yield event
         check_results(home)
+        keep_definitions(home)
 
     return dbt_models
 

@@ -41,7 +41,7 @@ def audit_warehouse(home: Path, refresh_id: str, now: datetime) -> AuditReport:
 
     Raises:
         AuditFailed: it is of another refresh, a check failed or did not run, a relation cannot be
-            read, or a mart has lost or gained rows.
+            read, a mart has lost or gained rows, or the metrics have no definitions.
     """
     path = next_path(home)
     if not path.exists():
@@ -52,6 +52,7 @@ def audit_warehouse(home: Path, refresh_id: str, now: datetime) -> AuditReport:
         _check_identity(con, refresh_id, results)
         _check_results(home, results)
         rows = _read_every_relation(con)
+        _check_definitions(rows)
         _check_row_counts(con)
         con.execute("update meta.refresh set audited_at = $now", {"now": now})
     tests = [check for check in results.checks if check.unique_id.startswith("test.")]
@@ -102,6 +103,14 @@ def _read_every_relation(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
             ) from None
         rows[name] = found[0][0]
     return rows
+
+
+def _check_definitions(rows: dict[str, int]) -> None:
+    if rows["meta.definitions"] != 1:
+        raise AuditFailed(
+            "Nothing was published: the new warehouse does not say what its metrics mean. "
+            "Run `drip refresh` again."
+        )
 
 
 def _check_row_counts(con: duckdb.DuckDBPyConnection) -> None:

@@ -17,6 +17,7 @@ import duckdb
 from pipeline.ledger.statements import run_file
 from pipeline.sequences.model import Workspace
 from pipeline.settings import DripError, Settings
+from pipeline.warehouse.definitions import keep_definitions
 from pipeline.warehouse.paths import DBT_PROJECT, dbt_target_path, ledger_copy_path, next_path
 from pipeline.warehouse.results import RunResults, explain_failures, read_results
 
@@ -44,7 +45,9 @@ def build_warehouse(
     """
     start_next(home, now, refresh_id, workspace)
     run_dbt(home, settings)
-    return check_results(home)
+    results = check_results(home)
+    keep_definitions(home)
+    return results
 
 
 def start_next(home: Path, now: datetime, refresh_id: str, workspace: Workspace) -> None:

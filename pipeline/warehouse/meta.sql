@@ -29,6 +29,12 @@ create table meta.ledger_rows (
 
 comment on table meta.ledger_rows is 'One row per ledger table whose rows a mart must match in number.';
 
+create table meta.definitions (
+    semantic_manifest varchar not null
+);
+
+comment on table meta.definitions is 'One row: what the metrics mean in this very file, as dbt understood it (JSON).';
+
 insert into meta.refresh
 values ($refresh_id, $now, $now, $version, $timezone, $currency, $attribution, null, null);
 

@@ -70,6 +70,27 @@ def test_dates_are_those_of_the_workspace_and_status_tells_pauses(ask: Ask) -> N
     ]
 
 
+def test_days_are_those_of_the_workspace_everywhere(ask: Ask) -> None:
+    # 03:00 UTC on the 3rd is the evening before in New York.
+    assert ask("select started_on from marts.time_to_conversion where enrollment_id = 8") == [
+        (date(2026, 3, 2),)
+    ]
+    assert ask("select distinct created_on from marts.leads") == [(date(2026, 1, 1),)]
+    assert ask("select sent_on from marts.sends where send_id in (3, 7) order by send_id") == [
+        (date(2026, 2, 2),),
+        (None,),
+    ]
+    assert ask("select min(worked_on), max(worked_on) from marts.operations") == [
+        (date(2026, 2, 2), date(2026, 3, 30))
+    ]
+
+
+def test_the_calendar_has_every_day_from_the_first_fact_on(ask: Ask) -> None:
+    assert ask("select min(day_on), max(day_on), count(*) from marts.days") == [
+        (date(2026, 1, 1), date(2026, 3, 31), 90)
+    ]
+
+
 def test_a_reply_known_by_address_counts_for_the_running_enrollment(ask: Ask) -> None:
     assert ask("select enrollment_id from marts.enrollments where was_replied") == [(1,)]
     assert ask("select count(*) from marts.sends where was_replied") == [(0,)]

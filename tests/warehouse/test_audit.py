@@ -72,3 +72,11 @@ def test_a_mart_that_lost_a_row_is_found(built_home: Path, refresh_id: str) -> N
 def test_without_a_file_there_is_nothing_to_audit(tmp_path: Path) -> None:
     with pytest.raises(AuditFailed, match="does not exist"):
         audit_warehouse(tmp_path, "r1", NOW)
+
+
+def test_a_file_that_does_not_say_what_its_metrics_mean_is_refused(
+    built_home: Path, refresh_id: str
+) -> None:
+    change(built_home, "delete from meta.definitions")
+    with pytest.raises(AuditFailed, match="what its metrics mean"):
+        audit_warehouse(built_home, refresh_id, NOW)

@@ -3,23 +3,29 @@ with leads as (
     select * from {{ ref('int_leads') }}
 ),
 
+refresh as (
+    select * from {{ ref('stg_refresh') }}
+),
+
 final as (
     select
-        lead_id,
-        created_at,
-        source,
-        country,
-        timezone,
-        origin,
-        status,
-        first_contacted_at,
-        responded_at,
-        converted_at,
-        count_enrollments,
-        count_sends,
-        revenue,
-        attributes
-    from leads
+        l.lead_id,
+        l.created_at,
+        {{ local_date('l.created_at', 'w.timezone') }} as created_on,
+        l.source,
+        l.country,
+        l.timezone,
+        l.origin,
+        l.status,
+        l.first_contacted_at,
+        l.responded_at,
+        l.converted_at,
+        l.count_enrollments,
+        l.count_sends,
+        l.revenue,
+        l.attributes
+    from leads as l
+    cross join refresh as w
 )
 
 select * from final

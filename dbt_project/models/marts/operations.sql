@@ -63,6 +63,10 @@ late as (
     group by sequence_id, {{ hour_of('handed_over_at') }}
 ),
 
+refresh as (
+    select * from {{ ref('stg_refresh') }}
+),
+
 hours as (
     select sequence_id, hour_at from processed
     union
@@ -75,6 +79,7 @@ final as (
     select
         h.sequence_id,
         h.hour_at,
+        {{ local_date('h.hour_at', 'w.timezone') }} as worked_on,
         coalesce(p.count_steps, 0) as count_steps,
         coalesce(p.count_sent, 0) as count_sent,
         coalesce(p.count_skipped, 0) as count_skipped,
@@ -90,6 +95,7 @@ final as (
         l.late_seconds_p99,
         l.late_seconds_max
     from hours as h
+    cross join refresh as w
     left join processed as p on h.sequence_id = p.sequence_id and h.hour_at = p.hour_at
     left join attempted as a on h.sequence_id = a.sequence_id and h.hour_at = a.hour_at
     left join late as l on h.sequence_id = l.sequence_id and h.hour_at = l.hour_at

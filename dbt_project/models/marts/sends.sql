@@ -7,6 +7,10 @@ enrollments as (
     select * from {{ ref('int_enrollments') }}
 ),
 
+refresh as (
+    select * from {{ ref('stg_refresh') }}
+),
+
 final as (
     select
         s.send_id,
@@ -23,6 +27,7 @@ final as (
         s.status,
         s.claimed_at,
         s.handed_over_at,
+        {{ local_date('s.handed_over_at', 'w.timezone') }} as sent_on,
         s.was_sent,
         s.was_delivered,
         s.is_delivery_inferred,
@@ -41,6 +46,7 @@ final as (
         s.attempts,
         s.late_seconds
     from sends as s
+    cross join refresh as w
     left join enrollments as e on s.send_id = e.credited_send_id
 )
 

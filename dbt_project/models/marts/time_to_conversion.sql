@@ -20,6 +20,7 @@ final as (
         sequence_id,
         is_holdout,
         enrolled_at as started_at,
+        enrolled_on as started_on,
         refreshed_at as observed_until,
         {{ seconds_between('enrolled_at', 'stopped_at') }} / 86400 as duration_days,
         cast(

@@ -1,0 +1,196 @@
+"""What the metrics mean, kept in the very file whose numbers they define.
+
+Belongs here: taking the definitions over from dbt, reading them, by what a metric can be split.
+Does not: the definitions (`dbt_project/models/metrics`), the SQL of a question (`metrics`).
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from pipeline.settings import DripError
+from pipeline.warehouse.paths import dbt_target_path, next_path
+
+# MetricFlow wants a day of every mart; one without days has this one, which is always null.
+_NO_DAY = "no_day"
+
+
+class NoDefinitions(DripError):
+    """The file was published before definitions were kept in it."""
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """What a metric can be split by."""
+
+    name: str  # as the SQL writer knows it: sequence, send__channel
+    definition: str
+    is_day: bool = False
+    is_key: bool = False
+
+    @property
+    def short(self) -> str:
+        """Return the name without what it belongs to."""
+        return self.name.rpartition("__")[2]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric, as published."""
+
+    name: str
+    group: str
+    definition: str
+    formula: str
+    marts: tuple[str, ...]
+    has_days: bool
+    dimensions: tuple[Dimension, ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Metrics of one population."""
+
+    name: str
+    definition: str
+    metrics: tuple[Metric, ...]
+
+
+@dataclass(frozen=True)
+class Definitions:
+    """All metrics of a published file."""
+
+    semantic_manifest: str
+
+    @cached_property
+    def metrics(self) -> dict[str, Metric]:
+        """Return the metrics by name, in the order in which people read them."""
+        return {metric.name: metric for group in self.groups for metric in group.metrics}
+
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """Return the metrics by population: counts, then what is made of them."""
+        manifest = json.loads(self.semantic_manifest)
+        models = sorted(manifest["semantic_models"], key=lambda m: m["config"]["meta"]["position"])
+        homes = {measure["name"]: model for model in models for measure in model["measures"]}
+        grouped: dict[str, list[Metric]] = {model["label"]: [] for model in models}
+        for raw in sorted(manifest["metrics"], key=lambda metric: _place(metric, models)):
+            metric = _read_metric(raw, homes, models)
+            grouped[metric.group].append(metric)
+        return tuple(
+            Group(model["label"], model["description"], tuple(grouped[model["label"]]))
+            for model in models
+        )
+
+    def as_dict(self) -> list[dict[str, Any]]:
+        """Return all metrics for JSON."""
+        return [asdict(metric) for metric in self.metrics.values()]
+
+
+def _place(raw: dict[str, Any], models: list[dict[str, Any]]) -> tuple[bool, int]:
+    """Measures stand as in their file, then the rates in the order of the manifest."""
+    names = [measure["name"] for model in models for measure in model["measures"]]
+    is_rate = raw["type"] != "simple"
+    return is_rate, 0 if is_rate else names.index(raw["type_params"]["measure"]["name"])
+
+
+def _read_metric(
+    raw: dict[str, Any], homes: dict[str, dict[str, Any]], models: list[dict[str, Any]]
+) -> Metric:
+    used = [homes[measure["name"]] for measure in raw["type_params"]["input_measures"]]
+    found = [_dimensions(model, models) for model in used]
+    common = set.intersection(*({one.name for one in some} for some in found))
+    return Metric(
+        name=raw["name"],
+        group=used[0]["label"],
+        definition=raw["description"],
+        formula=_formula(raw, used[0]),
+        marts=tuple(dict.fromkeys(model["node_relation"]["relation_name"] for model in used)),
+        has_days=all(model["defaults"]["agg_time_dimension"] != _NO_DAY for model in used),
+        dimensions=tuple(one for one in found[0] if one.name in common),
+    )
+
+
+def _formula(raw: dict[str, Any], model: dict[str, Any]) -> str:
+    """Tell a metric's arithmetic: over columns of its mart, or over other metrics."""
+    params = raw["type_params"]
+    if raw["type"] == "ratio":
+        return f"{params['numerator']['name']} / {params['denominator']['name']}"
+    measure = next(m for m in model["measures"] if m["name"] == params["measure"]["name"])
+    return f"{measure['agg']}({measure['expr']})"
+
+
+def _dimensions(model: dict[str, Any], models: list[dict[str, Any]]) -> list[Dimension]:
+    """List what a model can be split by: its own keys and columns, then those of its parents."""
+    own = _primary(model)
+    parents = [e["name"] for e in model["entities"] if e["type"] == "foreign"]
+    columns = [
+        Dimension(f"{entity}__{column['name']}", column["description"], column["type"] == "time")
+        for entity in [own, *parents]
+        for other in _with_primary(entity, model, models)
+        for column in other["dimensions"]
+        if column["type"] != "time" or other is _with_primary(entity, model, models)[0]
+        if column["name"] != _NO_DAY
+    ]
+    ids = {_primary(other) for other in models}
+    keys = [
+        Dimension(e["name"], f"Column {e['expr']}.", is_key=e["name"] in ids)
+        for e in model["entities"]
+    ]
+    return [*sorted(keys, key=lambda key: key.is_key), *columns]
+
+
+def _with_primary(
+    entity: str, model: dict[str, Any], models: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """List the models with one row per entity, the one that is asked for first."""
+    found = [other for other in models if _primary(other) == entity]
+    return sorted(found, key=lambda other: other is not model)
+
+
+def _primary(model: dict[str, Any]) -> str:
+    """Return what a row of the model is, in one word."""
+    keys = [entity["name"] for entity in model["entities"] if entity["type"] == "primary"]
+    return str(keys[0] if keys else model["primary_entity"])
+
+
+def keep_definitions(home: Path) -> None:
+    """Write what dbt understood of the metrics into the next warehouse.
+
+    Tables are named as everybody who reads the published file names them.
+    """
+    path = dbt_target_path(home) / "semantic_manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    # A run that writes none must not find this one.
+    path.unlink()
+    relations = [model["node_relation"] for model in manifest["semantic_models"]]
+    spines = manifest["project_configuration"]["time_spines"]
+    for relation in [*relations, *(spine["node_relation"] for spine in spines)]:
+        relation["database"] = None
+        relation["relation_name"] = f"{relation['schema_name']}.{relation['alias']}"
+    text = json.dumps(manifest, ensure_ascii=False, sort_keys=True)
+    with duckdb.connect(str(next_path(home))) as con:
+        con.execute("delete from meta.definitions")
+        con.execute("insert into meta.definitions values ($text)", {"text": text})
+
+
+def read_definitions(con: duckdb.DuckDBPyConnection) -> Definitions:
+    """Return the definitions of an opened warehouse.
+
+    Raises:
+        NoDefinitions: it was published by a version that kept none.
+    """
+    try:
+        rows = con.execute("select semantic_manifest from meta.definitions").fetchall()
+    except duckdb.CatalogException:
+        rows = []
+    if not rows:
+        raise NoDefinitions(
+            "This warehouse was published without the definitions of its metrics, by an older "
+            "version. `drip refresh` publishes them; for that week ask `drip query --as-of`."
+        )
+    return Definitions(rows[0][0])
