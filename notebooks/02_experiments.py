@@ -139,7 +139,7 @@ def _():
     ## Limits
 
     - Only leads observed for their whole window count, by the arm they were drawn for, whether or not a message reached them.
-    - Only the primary metric decides. The effect of a winner that was named early is overstated on average: expect less.
+    - Only the primary metric decides. The measured effect of a winner is overstated on average; each card says what is honest to expect.
     - Experiments on revenue are in the cards, not in the chart: their differences are money, not points.
     """)
     return

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pipeline.analysis import sequential
 from pipeline.analysis.arm_stats import ArmStats
 from pipeline.analysis.sequential import BoundaryState
+from pipeline.analysis.shrinkage import FALLBACK_SPREAD, Prior, Shrunk, base_rate, shrink
 from pipeline.analysis.single_look import plain_interval
 
 Role = Literal["control", "treatment", "held_out"]
@@ -50,6 +51,7 @@ class Design:
     planned_leads: int | None = None
     alpha: float = 0.05
     control: str | None = None
+    prior: Prior = field(default_factory=Prior)
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class PairRule:
     pair_leads: float
     is_planned: bool = False
     plan_fraction: float = 0.0
+    spread: float = FALLBACK_SPREAD
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,8 @@ class Comparison:
     """Arm minus baseline. None stands where nothing can be said yet; there is no NaN.
 
     The always-valid interval and p-value hold at every look, and begin when both arms are burned
-    in. The plain 95 % interval (Newcombe, or Welch for money) holds for one look only.
+    in; so does the honest effect, shrunk by what earlier tests found. The plain 95 % interval
+    (Newcombe, or Welch for money) holds for one look only.
     """
 
     metric: str
@@ -89,6 +93,7 @@ class Comparison:
     is_against_held_out: bool
     is_primary: bool
     evidence: dict[str, Any]
+    shrunk: Shrunk | None = None
 
     @property
     def favours(self) -> str | None:
@@ -118,6 +123,7 @@ def turn_around(pair: Comparison) -> Comparison:
         plain_95_low=None if plain_high is None else -plain_high,
         plain_95_high=None if plain_low is None else -plain_low,
         relative_lift=_lift(effect, mean),
+        shrunk=pair.shrunk.turned() if pair.shrunk else None,
     )
 
 
@@ -164,6 +170,7 @@ def compare_arms(
             pair_leads=max(2.0, planned * (share or 1.0)) if planned else DEFAULT_PAIR_LEADS,
             is_planned=design.mode == "planned" and bool(planned),
             plan_fraction=matured / planned if planned else 0.0,
+            spread=design.prior.spread,
         )
         pair = before.get(frozenset((arm.name, baseline.name)), {})
         compared = compare_pair(rule, arm, baseline, design.metric, pair)
@@ -240,6 +247,7 @@ def _look(
     # A crossed boundary is by itself a rejection at the pair's level.
     p_value = min(p_value, float(before.get("p_value", 1.0)), rule.alpha if is_decisive else 1.0)
     evidence |= {"multiplier": multiplier, "p_value": p_value}
+    shrunk = shrink(compared.effect, standard_error, rule.spread * base_rate(both))
     low, high = sequential.confidence_interval(compared.effect, standard_error, multiplier)
     if all(stats_.is_binary for stats_ in both):
         low, high = max(low, -1.0), min(high, 1.0)
@@ -251,6 +259,7 @@ def _look(
         log_e=log_e,
         is_decisive=is_decisive,
         evidence=evidence,
+        shrunk=shrunk,
     )
 
 

@@ -24,11 +24,14 @@ from pipeline.analysis.comparisons import (
 )
 from pipeline.analysis.experiments import Decision, decide_experiment
 from pipeline.analysis.sequential import rejected_by_evidence
+from pipeline.analysis.shrinkage import Prior, Shrunk, base_rate, learn_prior
 
 # A look belongs to the workspace day that began at 06:00 (rules.md R15).
 LOOK_HOUR = timedelta(hours=6)
 FULL_WEEK = timedelta(days=6)
 SECONDARY_FALSE_DISCOVERY_RATE = 0.10
+# Their effects are what a prior is learned from; an invalid test has none.
+FINISHED = {"winner", "either_of", "no_difference", "harmful"}
 
 DECISIONS_SCHEMA: dict[str, pl.DataType] = {
     "experiment_id": pl.String(),
@@ -47,6 +50,13 @@ DECISIONS_SCHEMA: dict[str, pl.DataType] = {
     "interval_low": pl.Float64(),
     "interval_high": pl.Float64(),
     "relative_lift": pl.Float64(),
+    "shrunk_effect": pl.Float64(),
+    "shrunk_low": pl.Float64(),
+    "shrunk_high": pl.Float64(),
+    "probability_best": pl.Float64(),
+    "expected_loss": pl.Float64(),
+    "prior_spread": pl.Float64(),
+    "prior_tests": pl.Int64(),
     "p_value": pl.Float64(),
     "sample_ratio_p": pl.Float64(),
     "sample_ratio_log_e": pl.Float64(),
@@ -70,6 +80,10 @@ COMPARISONS_SCHEMA: dict[str, pl.DataType] = {
     "plain_95_low": pl.Float64(),
     "plain_95_high": pl.Float64(),
     "relative_lift": pl.Float64(),
+    "shrunk_effect": pl.Float64(),
+    "shrunk_low": pl.Float64(),
+    "shrunk_high": pl.Float64(),
+    "probability_better": pl.Float64(),
     "p_value": pl.Float64(),
     "is_decisive": pl.Boolean(),
 }
@@ -107,21 +121,54 @@ def decide_experiments(
     today = look_day(now)
     metrics = _read_arms(arms)
     latest = {row["experiment_id"]: row for row in looks.iter_rows(named=True)}
+    read = {experiment_id: _previous(look) for experiment_id, look in latest.items()}
+    priors = learn_priors(read.values())
     decided: list[dict[str, Any]] = []
     compared: list[dict[str, Any]] = []
     for experiment in experiments.sort("experiment_id").iter_rows(named=True):
         experiment_id = experiment["experiment_id"]
-        previous = _previous(latest.get(experiment_id))
+        previous = read.get(experiment_id, {})
         if _is_of(latest.get(experiment_id), today) and "row" in previous:
             evidence = previous
         else:
-            evidence = _take_look(experiment, metrics.get(experiment_id, {}), previous, today)
+            evidence = _take_look(
+                experiment, metrics.get(experiment_id, {}), previous, today, priors
+            )
         decided.append(_restore_row(evidence, is_auto=bool(experiment["is_auto"])))
         compared += evidence["comparisons"]
     return (
         pl.DataFrame(decided, schema=DECISIONS_SCHEMA),
         pl.DataFrame(compared, schema=COMPARISONS_SCHEMA),
     )
+
+
+def learn_priors(looks: Iterable[Mapping[str, Any]]) -> dict[str, Prior]:
+    """Return the prior of effects for each kind of metric, from the workspace's finished tests.
+
+    Each arm of a finished test counts once, against the control and relative to the mean of both.
+
+    Args:
+        looks: the evidence of the latest look of each experiment.
+    """
+    found: dict[str, tuple[list[float], list[float]]] = {}
+    for look in looks:
+        if look.get("state") not in FINISHED or not look.get("arms"):
+            continue
+        effects, errors = found.setdefault(metric_kind(look["design"]["metric"]), ([], []))
+        arms = [ArmStats(**arm["stats"]) for arm in look["arms"] if arm["role"] != "held_out"]
+        # The control stands first.
+        for arm in arms[1:]:
+            if arm.is_burned_in and arms[0].is_burned_in:
+                base = base_rate([arm, arms[0]])
+                spread = math.sqrt(arm.variance / arm.n + arms[0].variance / arms[0].n)
+                effects.append((arm.mean - arms[0].mean) / base)
+                errors.append(spread / base)
+    return {kind: learn_prior(*both) for kind, both in found.items()}
+
+
+def metric_kind(metric: str) -> str:
+    """Return what kind of outcome a metric counts, whatever the goal's name."""
+    return metric.partition("(")[0]
 
 
 def _read_arms(arms: pl.DataFrame) -> dict[str, dict[str, _Metric]]:
@@ -183,6 +230,7 @@ def _take_look(
     metrics: Mapping[str, _Metric],
     previous: Mapping[str, Any],
     today: date,
+    priors: Mapping[str, Prior],
 ) -> dict[str, Any]:
     """Decide on the primary metric, compare the others, and return the evidence of the look."""
     design = Design(
@@ -191,6 +239,7 @@ def _take_look(
         planned_leads=experiment["planned_leads"],
         alpha=float(experiment["alpha"]),
         control=experiment["control"],
+        prior=priors.get(metric_kind(experiment["metric"]), Prior()),
     )
     primary = next((metric for metric in metrics.values() if metric.is_primary), None)
     reason = _held_back(experiment)
@@ -202,7 +251,7 @@ def _take_look(
         previous=previous,
         conflicting_units=int(experiment["count_conflicting_units"] or 0),
     )
-    secondary = _compare_secondary(design, metrics, previous)
+    secondary = _compare_secondary(design, metrics, previous, priors)
     pairs = [*decision.comparisons, *secondary]
     experiment_id = experiment["experiment_id"]
     return {
@@ -259,7 +308,10 @@ def _hold_back(
 
 
 def _compare_secondary(
-    design: Design, metrics: Mapping[str, _Metric], previous: Mapping[str, Any]
+    design: Design,
+    metrics: Mapping[str, _Metric],
+    previous: Mapping[str, Any],
+    priors: Mapping[str, Prior],
 ) -> list[Comparison]:
     """Compare arms on the other metrics, always open, decisive by e-BH over all of them."""
     stored: Sequence[Mapping[str, Any]] = previous.get("secondary", ())
@@ -267,7 +319,12 @@ def _compare_secondary(
     for name, metric in metrics.items():
         if not metric.is_primary:
             pairs += compare_arms(
-                replace(design, metric=name, mode="open"),
+                replace(
+                    design,
+                    metric=name,
+                    mode="open",
+                    prior=priors.get(metric_kind(name), Prior()),
+                ),
                 metric.arms,
                 [evidence for evidence in stored if evidence["metric"] == name],
                 is_primary=False,
@@ -289,6 +346,9 @@ def _decision_row(
 ) -> dict[str, Any]:
     """Return the row of a decision as plain values, without its evidence."""
     low, high = decision.interval or (None, None)
+    best = max(decision.best.values(), key=lambda arm: arm.probability, default=None)
+    if decision.winner:
+        best = decision.best.get(decision.winner)
     return {
         "experiment_id": experiment_id,
         "metric": design.metric,
@@ -305,6 +365,11 @@ def _decision_row(
         "interval_low": low,
         "interval_high": high,
         "relative_lift": decision.relative_lift,
+        **_shrunk_columns(decision.shrunk),
+        "probability_best": best.probability if best else None,
+        "expected_loss": best.loss if best else None,
+        "prior_spread": design.prior.spread,
+        "prior_tests": design.prior.count_tests,
         "p_value": decision.p_value,
         "sample_ratio_p": decision.sample_ratio.p_value,
         "sample_ratio_log_e": decision.sample_ratio.log_e,
@@ -313,8 +378,29 @@ def _decision_row(
 
 def _comparison_row(experiment_id: str, pair: Comparison) -> dict[str, Any]:
     """Return the row of a comparison as plain values."""
-    columns: Iterable[str] = COMPARISONS_SCHEMA.keys() - {"experiment_id"}
-    return {"experiment_id": experiment_id, **{name: getattr(pair, name) for name in columns}}
+    shrunk = _shrunk_columns(pair.shrunk)
+    better = pair.shrunk.probability_better if pair.shrunk else None
+    columns: Iterable[str] = COMPARISONS_SCHEMA.keys() - {
+        "experiment_id",
+        "probability_better",
+        *shrunk,
+    }
+    return {
+        "experiment_id": experiment_id,
+        **{name: getattr(pair, name) for name in columns},
+        **shrunk,
+        "probability_better": better,
+    }
+
+
+def _shrunk_columns(shrunk: Shrunk | None) -> dict[str, float | None]:
+    if shrunk is None:
+        return {"shrunk_effect": None, "shrunk_low": None, "shrunk_high": None}
+    return {
+        "shrunk_effect": shrunk.effect,
+        "shrunk_low": shrunk.low,
+        "shrunk_high": shrunk.high,
+    }
 
 
 def _restore_row(evidence: Mapping[str, Any], *, is_auto: bool) -> dict[str, Any]:

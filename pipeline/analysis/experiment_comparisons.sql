@@ -16,6 +16,10 @@ create or replace table analysis.experiment_comparisons (
     plain_95_low double,
     plain_95_high double,
     relative_lift double,
+    shrunk_effect double,
+    shrunk_low double,
+    shrunk_high double,
+    probability_better double,
     p_value double not null,
     is_decisive boolean not null
 );
@@ -43,6 +47,14 @@ comment on column analysis.experiment_comparisons.plain_95_low is
 comment on column analysis.experiment_comparisons.plain_95_high is
 'Upper end of the ordinary 95 % interval (Newcombe; Welch for money): right for a single look only.';
 comment on column analysis.experiment_comparisons.relative_lift is 'Effect divided by mean_baseline; shown, never tested.';
+comment on column analysis.experiment_comparisons.shrunk_effect is
+'The effect that is honest to expect: shrunk by what finished tests of this kind found; null before burn-in.';
+comment on column analysis.experiment_comparisons.shrunk_low is
+'Lower end of the 95 % interval of the honest effect.';
+comment on column analysis.experiment_comparisons.shrunk_high is
+'Upper end of the 95 % interval of the honest effect.';
+comment on column analysis.experiment_comparisons.probability_better is
+'Probability that the arm is better than the baseline, under the same prior; it decides nothing.';
 comment on column analysis.experiment_comparisons.p_value is 'P-value that holds at every look; 1 before burn-in.';
 comment on column analysis.experiment_comparisons.is_decisive is
 'Primary metric: the boundary is crossed at this look. Other metrics: found by e-BH at a false-discovery rate of 10 %.';

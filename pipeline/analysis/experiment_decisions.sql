@@ -16,6 +16,13 @@ create or replace table analysis.experiment_decisions (
     interval_low double,
     interval_high double,
     relative_lift double,
+    shrunk_effect double,
+    shrunk_low double,
+    shrunk_high double,
+    probability_best double,
+    expected_loss double,
+    prior_spread double,
+    prior_tests bigint,
     p_value double not null,
     sample_ratio_p double not null,
     sample_ratio_log_e double not null,
@@ -44,6 +51,19 @@ comment on column analysis.experiment_decisions.interval_low is
 comment on column analysis.experiment_decisions.interval_high is
 'Upper end of the interval of the effect that holds at every look; null before burn-in.';
 comment on column analysis.experiment_decisions.relative_lift is 'Effect divided by the baseline mean; shown, never tested.';
+comment on column analysis.experiment_decisions.shrunk_effect is
+'The effect that is honest to expect: shrunk by what the workspace''s finished tests of this kind found; null before burn-in.';
+comment on column analysis.experiment_decisions.shrunk_low is
+'Lower end of the 95 % interval of the honest effect.';
+comment on column analysis.experiment_decisions.shrunk_high is
+'Upper end of the 95 % interval of the honest effect.';
+comment on column analysis.experiment_decisions.probability_best is
+'Probability that the winner (or the best arm) is the best of all competing arms; it decides nothing.';
+comment on column analysis.experiment_decisions.expected_loss is
+'What choosing that arm costs on average against the best one, per lead in units of the metric.';
+comment on column analysis.experiment_decisions.prior_spread is
+'How much true effects of this kind spread, as a share of the base rate: learned, or 0.1 below 20 tests.';
+comment on column analysis.experiment_decisions.prior_tests is 'Comparisons of finished tests that it could be learned from.';
 comment on column analysis.experiment_decisions.p_value is 'P-value of the effect that holds at every look.';
 comment on column analysis.experiment_decisions.sample_ratio_p is
 'Chi-square p-value of the split over all groups, the held-out one included; alarm below 0.001.';

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from pipeline.analysis import reasons
 from pipeline.analysis.arm_stats import ArmStats
+from pipeline.analysis.best import Best
 from pipeline.analysis.comparisons import (
     Arm,
     Comparison,
@@ -19,6 +20,7 @@ from pipeline.analysis.comparisons import (
     turn_around,
 )
 from pipeline.analysis.sample_ratio import SampleRatio, check_sample_ratio
+from pipeline.analysis.shrinkage import Shrunk, base_rate, rank_arms
 
 __all__ = ["Arm", "ArmStats", "Comparison", "Decision", "Design", "State", "decide_experiment"]
 
@@ -35,7 +37,8 @@ class Decision:
     """One look at one experiment: what stands, why, and all that the next look needs.
 
     Effect, interval, lift and p-value are those of the comparison that matters most: the winner (or
-    the best arm) with the control, or with its closest rival when it is the control itself.
+    the best arm) with the control, or with its closest rival when it is the control itself. `best`
+    says how good each competing arm probably is, once all are burned in; it decides nothing.
     """
 
     state: State
@@ -48,6 +51,8 @@ class Decision:
     effect: float | None
     interval: tuple[float, float] | None
     relative_lift: float | None
+    shrunk: Shrunk | None
+    best: dict[str, Best]
     p_value: float
     sample_ratio: SampleRatio
     comparisons: tuple[Comparison, ...]
@@ -125,6 +130,7 @@ def decide_experiment(
     )
     outcome = _kept(facts) or _new_outcome(facts)
     headline = facts.headline(outcome.winner)
+    best = _rank(facts)
     interval = None
     if headline and headline.interval_low is not None and headline.interval_high is not None:
         interval = (headline.interval_low, headline.interval_high)
@@ -139,10 +145,12 @@ def decide_experiment(
         effect=headline.effect if headline else None,
         interval=interval,
         relative_lift=headline.relative_lift if headline else None,
+        shrunk=headline.shrunk if headline else None,
+        best=best,
         p_value=headline.p_value if headline else 1.0,
         sample_ratio=facts.ratio,
         comparisons=tuple(pairs),
-        evidence=_evidence(facts, outcome),
+        evidence=_evidence(facts, outcome, best),
     )
 
 
@@ -186,6 +194,15 @@ def find_headline(
     if not ranked:
         return None
     return turn_around(ranked[0]) if winner == control else ranked[0]
+
+
+def _rank(facts: _Facts) -> dict[str, Best]:
+    """Return how good each competing arm probably is; nothing before all are burned in."""
+    arms = [arm.stats for arm in facts.competing]
+    if not arms or not all(arm.is_burned_in and arm.variance > 0 for arm in arms):
+        return {}
+    ranked = rank_arms(arms, facts.design.prior.spread * base_rate(arms))
+    return {arm.name: best for arm, best in zip(facts.competing, ranked, strict=True)}
 
 
 def _kept(facts: _Facts) -> _Outcome | None:
@@ -274,7 +291,7 @@ def _undecided(facts: _Facts, found: str) -> _Outcome:
     return _Outcome("running", None, f"No arm is ahead of all others yet. {found}")
 
 
-def _evidence(facts: _Facts, outcome: _Outcome) -> dict[str, Any]:
+def _evidence(facts: _Facts, outcome: _Outcome, best: Mapping[str, Best]) -> dict[str, Any]:
     """Return what the next look needs and what a person needs to recompute this one."""
     return {
         "state": outcome.state,
@@ -282,6 +299,7 @@ def _evidence(facts: _Facts, outcome: _Outcome) -> dict[str, Any]:
         "looks": int(facts.before.get("looks", 0)) + 1,
         "design": asdict(facts.design),
         "arms": [asdict(arm) for arm in facts.arms],
+        "best": {name: arm._asdict() for name, arm in best.items()},
         "pairs": [pair.evidence for pair in facts.pairs],
         "either_of": list(facts.tops) if outcome.state == "either_of" else [],
         "sample_ratio": asdict(facts.ratio),

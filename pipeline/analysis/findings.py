@@ -19,8 +19,9 @@ from statsmodels.stats.proportion import proportion_confint
 from pipeline.analysis.arm_stats import LEAST_EVENTS, LEAST_LEADS
 from pipeline.analysis.comparisons import is_money
 from pipeline.analysis.delays import name_delay
-from pipeline.analysis.reasons import amount, difference, listed
+from pipeline.analysis.reasons import amount, difference, honest, listed
 from pipeline.analysis.sample_ratio import ALARM_P
+from pipeline.analysis.shrinkage import Prior
 
 # What needs a person comes first.
 STATES = {
@@ -97,7 +98,9 @@ limit 10
 """
 EXPERIMENTS = """
 select
-    e.*, d.state, d.winner, d.reason, d.looked_on, d.n, d.n_assigned, d.sample_ratio_p, d.evidence
+    e.*, d.state, d.winner, d.reason, d.looked_on, d.n, d.n_assigned, d.sample_ratio_p, d.evidence,
+    d.effect, d.shrunk_effect, d.shrunk_low, d.shrunk_high, d.probability_best, d.expected_loss,
+    d.prior_spread, d.prior_tests
 from marts.experiments as e
 left join analysis.experiment_decisions as d using (experiment_id)
 order by e.experiment_id
@@ -119,7 +122,8 @@ order by role = 'held_out', role != 'control', arm
 COMPARISONS = """
 select
     metric, is_primary, arm, baseline, is_against_held_out, n_arm, n_baseline, mean_arm,
-    mean_baseline, effect, interval_low, interval_high, relative_lift, p_value, is_decisive
+    mean_baseline, effect, interval_low, interval_high, relative_lift, shrunk_effect, shrunk_low,
+    shrunk_high, probability_better, p_value, is_decisive
 from analysis.experiment_comparisons
 where experiment_id = $experiment_id
 order by not is_primary, metric, is_against_held_out, baseline, arm
@@ -300,6 +304,7 @@ class ExperimentCard:
     headline: str
     reason: str
     next_step: str
+    honest: str
     metric: str
     progress: str
     split: str
@@ -508,11 +513,15 @@ def _card(con: duckdb.DuckDBPyConnection, row: Mapping[str, Any]) -> ExperimentC
         headline=_headline(state, row["winner"], evidence.get("either_of", [])),
         reason=row["reason"] or "No look was taken yet.",
         next_step=next_step(state, row),
+        honest=_expect(row),
         metric=row["metric"],
         progress=_progress(row),
         split=_split(row["sample_ratio_p"], evidence.get("sample_ratio", {})),
         is_split_sound=state != "invalid",
-        arms=tuple(_arm(arm, row) for arm in of_arms.rows(con)),
+        arms=tuple(
+            {**_arm(arm, row), "best_text": _chances(arm["arm"], evidence)}
+            for arm in of_arms.rows(con)
+        ),
         versus_control=tuple(
             _interval(pair)
             for pair in primary
@@ -592,6 +601,21 @@ def next_step(state: str, row: Mapping[str, Any]) -> str:
         "invalid": "No winner can be named. A person finds out where leads were lost or added, and "
         "starts again under a new id.",
     }.get(state, goes_on)
+
+
+def _expect(row: Mapping[str, Any]) -> str:
+    """Return what is honest to expect of the headline's effect; empty before burn-in."""
+    if row["shrunk_effect"] is None:
+        return ""
+    found = (row["shrunk_effect"], row["shrunk_low"], row["shrunk_high"])
+    prior = Prior(row["prior_spread"], row["prior_tests"])
+    return honest(row["metric"], row["effect"], found, prior)
+
+
+def _chances(arm: str, evidence: Mapping[str, Any]) -> str:
+    """Return the probability that an arm is the best, as text; empty before burn-in."""
+    best = evidence.get("best", {}).get(arm)
+    return percent(best["probability"]) if best else ""
 
 
 def _progress(row: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pipeline.analysis.arm_stats import LEAST_EVENTS, LEAST_LEADS, ArmStats
 from pipeline.analysis.comparisons import Arm, Comparison, is_money
 from pipeline.analysis.sample_ratio import SampleRatio
+from pipeline.analysis.shrinkage import LEAST_TESTS, Prior
 
 
 def amount(metric: str, value: float) -> str:
@@ -37,6 +38,24 @@ def measured(pair: Comparison) -> str:
         for value in (pair.interval_low, pair.interval_high)
     )
     return f"{text} (interval {low} to {high})"
+
+
+def honest(metric: str, effect: float, shrunk: tuple[float, float, float], prior: Prior) -> str:
+    """Return which effect to expect, from the measured one and the shrunken one with its ends."""
+    expected, low, high = (difference(metric, value) for value in shrunk)
+    bounds = [end.partition(" ")[0] for end in (low, high)]
+    share = f"{100 * prior.spread:.0f} % of the base rate"
+    source = (
+        f"{prior.count_tests} comparisons of finished tests say that effects of this kind spread "
+        f"by {share}"
+        if prior.is_learned
+        else f"Until {LEAST_TESTS} comparisons of this kind are finished, effects are taken to "
+        f"spread by {share}"
+    )
+    return (
+        f"Honest to expect is {expected} ({bounds[0]} to {bounds[1]}) where "
+        f"{difference(metric, effect)} was measured: what looks best has been lucky, too. {source}."
+    )
 
 
 def listed(names: Sequence[str]) -> str:

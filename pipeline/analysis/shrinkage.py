@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, stats
+from scipy import optimize, special
 
 from pipeline.analysis.arm_stats import ArmStats
 from pipeline.analysis.best import Best, rank_normals
@@ -25,7 +25,7 @@ Floats = npt.NDArray[np.float64]
 LEAST_TESTS = 20
 FALLBACK_SPREAD = 0.10
 _NARROWEST, _WIDEST = 1e-3, 2.0
-_CONFIDENCE = 0.95
+_HALF = float(special.ndtri(0.975))
 
 
 @dataclass(frozen=True)
@@ -43,17 +43,40 @@ class Prior:
 
 @dataclass(frozen=True)
 class Shrunk:
-    """An effect as it is shown, with the interval that holds the truth in 95 of 100 such tests.
-
-    `probability_better` is that of an effect above zero; `loss` is what choosing the arm costs on
-    average against the better of the two.
-    """
+    """What is believed about an effect: its mean, which is shown, and its standard deviation."""
 
     effect: float
-    low: float
-    high: float
-    probability_better: float
-    loss: float
+    deviation: float
+
+    @property
+    def low(self) -> float:
+        """Lower end of the interval that holds the truth in 95 of 100 such tests."""
+        return self.effect - _HALF * self.deviation
+
+    @property
+    def high(self) -> float:
+        """Upper end of that interval."""
+        return self.effect + _HALF * self.deviation
+
+    @property
+    def probability_better(self) -> float:
+        """Probability that the effect is above zero."""
+        return float(special.ndtr(self._score))
+
+    @property
+    def loss(self) -> float:
+        """What choosing the arm costs on average against the better of the two."""
+        score = self._score
+        density = math.exp(-0.5 * score * score) / math.sqrt(2 * math.pi)
+        return max(0.0, self.deviation * (density - score * float(special.ndtr(-score))))
+
+    @property
+    def _score(self) -> float:
+        return self.effect / self.deviation if self.deviation > 0 else 0.0
+
+    def turned(self) -> "Shrunk":
+        """Return the same effect seen from the other arm."""
+        return Shrunk(-self.effect, self.deviation)
 
 
 def learn_prior(effects: Sequence[float], errors: Sequence[float]) -> Prior:
@@ -88,21 +111,7 @@ def shrink(effect: float, error: float, spread: float) -> Shrunk:
     An infinite spread is a flat prior: nothing is shrunk.
     """
     factor = 1 / (1 + (error / spread) ** 2) if spread > 0 else 0.0
-    mean, deviation = factor * effect, math.sqrt(factor) * error
-    half = float(stats.norm.ppf(0.5 + _CONFIDENCE / 2)) * deviation
-    score = mean / deviation if deviation > 0 else 0.0
-    return Shrunk(
-        effect=mean,
-        low=mean - half,
-        high=mean + half,
-        probability_better=float(stats.norm.cdf(score)),
-        loss=deviation * expected_shortfall(score),
-    )
-
-
-def expected_shortfall(score: float) -> float:
-    """Return how far a standard normal around `score` lies below zero on average."""
-    return max(0.0, float(stats.norm.pdf(score) - score * stats.norm.sf(score)))
+    return Shrunk(factor * effect, math.sqrt(factor) * error)
 
 
 def base_rate(arms: Sequence[ArmStats]) -> float:

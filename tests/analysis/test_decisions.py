@@ -249,3 +249,64 @@ def test_a_winner_named_before_the_weights_moved_stays():
     )
     again, _ = decide([experiment(has_changing_shares=True)], arms, looks, NOW + timedelta(days=1))
     assert again["winner"].to_list() == ["b"]
+
+
+def finished(experiment_id, relative, n=4000, base=0.1, state="no_difference"):
+    """The ledger's latest look at a test that ended with this relative effect."""
+    arms = [("a", base * (1 - relative / 2)), ("b", base * (1 + relative / 2))]
+    evidence = {
+        "design": {"metric": "replied"},
+        "arms": [
+            {
+                "name": arm,
+                "role": "treatment",
+                "stats": {"n": n, "sum": n * p, "sum_squares": n * p},
+            }
+            for arm, p in arms
+        ],
+    }
+    return {
+        "experiment_id": experiment_id,
+        "looked_on": date(2026, 2, 1),
+        "state": state,
+        "winner": None,
+        "evidence": json.dumps(evidence),
+    }
+
+
+def test_the_honest_effect_stands_beside_the_measured_one():
+    arms = [day_rows("a", 250, 5000), day_rows("b", 350, 5000)]
+    decisions, comparisons = decide([experiment()], arms)
+    [row], [pair] = decisions.to_dicts(), comparisons.to_dicts()
+    assert (row["prior_spread"], row["prior_tests"]) == (0.1, 0)
+    # d τ²/(τ² + se²) with τ a tenth of the base rate of 6 %.
+    error = 0.05 * 0.95 / 5000 + 0.07 * 0.93 / 5000
+    assert row["shrunk_effect"] == pytest.approx(0.02 * 0.006**2 / (0.006**2 + error))
+    assert row["shrunk_low"] < row["shrunk_effect"] < row["shrunk_high"]
+    assert row["probability_best"] == pytest.approx(pair["probability_better"])
+    assert row["expected_loss"] < 1e-5
+    best = json.loads(row["evidence"])["best"]
+    assert best["a"]["probability"] + best["b"]["probability"] == pytest.approx(1)
+
+
+def test_effects_are_learned_from_finished_tests_of_the_same_kind():
+    arms = [day_rows("a", 250, 5000), day_rows("b", 350, 5000)]
+    small = [finished(f"old {ix}", 0.02 * (-1) ** ix, n=400_000) for ix in range(24)]
+    large = [finished(f"old {ix}", 0.5 * (-1) ** ix) for ix in range(24)]
+    shown = []
+    for old in (small, large):
+        decisions, _ = decide([experiment()], arms, pl.DataFrame(old, schema=LOOKS))
+        [row] = decisions.to_dicts()
+        assert row["prior_tests"] == 24
+        shown.append(row["shrunk_effect"])
+    assert shown == [pytest.approx(0.001, abs=0.001), pytest.approx(0.0193, abs=0.0006)]
+    unfinished = [finished(f"old {ix}", 0.5, state="running") for ix in range(24)]
+    decisions, _ = decide([experiment()], arms, pl.DataFrame(unfinished, schema=LOOKS))
+    assert decisions["prior_tests"].to_list() == [0]
+
+
+def test_nothing_is_expected_before_burn_in():
+    decisions, comparisons = decide([experiment()], [day_rows("a", 1, 40), day_rows("b", 3, 40)])
+    columns = ["shrunk_effect", "shrunk_low", "probability_best", "expected_loss"]
+    assert decisions.select(columns).row(0) == (None,) * 4
+    assert comparisons["probability_better"].to_list() == [None]

@@ -3,6 +3,7 @@ import pytest
 from pipeline.analysis import reasons
 from pipeline.analysis.comparisons import Arm, ArmStats, Design, compare_arms
 from pipeline.analysis.sample_ratio import check_sample_ratio
+from pipeline.analysis.shrinkage import Prior
 
 
 def compared(metric, one, other):
@@ -59,3 +60,14 @@ def test_names_are_listed_as_in_a_sentence():
     assert reasons.listed([]) == ""
     assert reasons.listed(["a"]) == "a"
     assert reasons.listed(["a", "b", "c"]) == "a, b and c"
+
+
+def test_an_honest_effect_says_where_its_prior_comes_from():
+    young = reasons.honest("replied", 0.02, (0.008, -0.001, 0.017), Prior())
+    assert young.startswith("Honest to expect is +0.80 points (-0.10 to +1.70) where +2.00 points")
+    assert "Until 20 comparisons" in young
+    learned = reasons.honest("revenue(sale)", 2.0, (1.5, 0.5, 2.5), Prior(0.123, 31))
+    assert "+1.50 per lead (+0.50 to +2.50)" in learned
+    assert (
+        "31 comparisons of finished tests say that effects of this kind spread by 12 %" in learned
+    )
