@@ -9,3 +9,8 @@
 {% macro is_message(channel) -%}
     ({{ channel }} in ('email', 'sms', 'whatsapp'))
 {%- endmacro %}
+
+{# True where the words are a body, which comes from a template file. #}
+{% macro has_body(channel) -%}
+    ({{ channel }} = 'email')
+{%- endmacro %}

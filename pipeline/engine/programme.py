@@ -23,7 +23,7 @@ from pipeline.engine.definitions import (
 )
 from pipeline.engine.pauses import read_halted
 from pipeline.engine.preferred_scores import Scores, read_hour_scores
-from pipeline.engine.registry import register_sequences
+from pipeline.engine.registry import register_prices, register_sequences
 from pipeline.engine.waits import create_waits
 from pipeline.ledger.statements import fetch_value
 from pipeline.sequences.compiled import (
@@ -115,6 +115,7 @@ def load_programme(
         also: a version that has to be there although nobody is on it.
     """
     register_sequences(con, sequences, now)
+    register_prices(con, workspace, now)
     known = {
         name for (name,) in con.execute("select sequence_id from sequence_versions").fetchall()
     }
@@ -170,6 +171,10 @@ def _register_version(
             for step in sequence.steps
         ],
     )
+    for step_ix, arm, template in sequence.templates:
+        con.execute(
+            "insert into step_templates values (?, ?, ?, ?)", [version_id, step_ix, arm, template]
+        )
     return version_id
 
 

@@ -1,6 +1,7 @@
-"""What the ledger remembers of each sequence file: name, owner, when it came and when it changed.
+"""What the ledger remembers of each sequence file, and of the prices in workspace.yml.
 
-Belongs here: the table `sequences`. Does not: versions (`programme`), the files (`sequences`).
+Belongs here: the tables `sequences` and `prices`. Does not: versions (`programme`), the files
+(`sequences`).
 """
 
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ import duckdb
 import polars as pl
 
 from pipeline.sequences.compiled import CompiledSequence
+from pipeline.sequences.model import Workspace
 
 _SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "sequence_id": pl.String,
@@ -17,6 +19,8 @@ _SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "owner": pl.String,
     "status": pl.String,
     "fingerprint": pl.String,
+    "campaign": pl.String,
+    "tags": pl.List(pl.String),
 }
 REMOVED = "removed"
 _FORGET = """
@@ -29,6 +33,8 @@ update sequences set
     owner = f.owner,
     status = f.status,
     fingerprint = f.fingerprint,
+    campaign = f.campaign,
+    tags = f.tags,
     updated_at = $now
 from file_frame as f
 where sequences.sequence_id = f.sequence_id and sequences.fingerprint != f.fingerprint
@@ -37,7 +43,7 @@ _ADD = """
 insert into sequences by name
 select
     sequence_id, name, owner, owner as created_by, $now as created_at, $now as updated_at, status,
-    fingerprint
+    fingerprint, campaign, tags
 from file_frame
 where sequence_id not in (select sequence_id from sequences)
 """
@@ -62,6 +68,8 @@ def register_sequences(
             "owner": s.owner,
             "status": s.status,
             "fingerprint": s.fingerprint,
+            "campaign": s.campaign,
+            "tags": list(s.tags),
         }
         for s in sequences
     ]
@@ -71,3 +79,23 @@ def register_sequences(
     con.execute(_ADD, {"now": now})
     con.unregister("file_frame")
     return True
+
+
+def register_prices(con: duckdb.DuckDBPyConnection, workspace: Workspace, now: datetime) -> None:
+    """Write what a message of a sender costs from now on, where that is new or has changed.
+
+    Must run inside a transaction. A price that stands no longer in the file ends with a null.
+    """
+    known = {
+        sender: (cost, currency)
+        for sender, cost, currency in con.execute(
+            "select sender, max_by(struct_pack(c := cost), since).c, max_by(currency, since) "
+            "from prices group by sender"
+        ).fetchall()
+    }
+    priced = {name for name, sender in workspace.senders.items() if sender.cost is not None}
+    for name in sorted(known.keys() | priced):
+        sender = workspace.senders.get(name)
+        price = (sender.cost if sender else None, workspace.currency)
+        if known.get(name) != price:
+            con.execute("insert into prices values (?, ?, ?, ?)", [name, *price, now])

@@ -93,7 +93,9 @@ create table sequences (
     created_at timestamptz not null,    -- when a tick first saw the file
     updated_at timestamptz not null,    -- when a tick first saw its last change, texts and settings included
     status varchar not null,            -- draft | active | paused | archived as the file says; removed without one
-    fingerprint varchar not null        -- of everything compiled from the file
+    fingerprint varchar not null,       -- of everything compiled from the file
+    campaign varchar,                   -- as the file says now
+    tags varchar[] not null             -- as the file says now
 );
 
 create table sequence_versions (
@@ -113,6 +115,22 @@ create table steps (
     step_id varchar not null,           -- id in the file
     kind varchar not null,              -- a channel (email, sms, call, …), best, branch, wait, wait_for or end
     experiment_id varchar               -- experiment on this step, if any
+);
+
+-- Which template file a version had its words from; a step without a row has them in the sequence's file.
+create table step_templates (
+    version_id bigint not null,         -- sequence_versions
+    step_ix smallint not null,          -- steps
+    arm varchar,                        -- arm with words of its own; null = all others
+    template varchar not null           -- templates/<name>.md
+);
+
+-- What a message of a sender costs, by workspace.yml; a message has the price that stood there at its hand-over.
+create table prices (
+    sender varchar not null,            -- sender's name in workspace.yml
+    cost decimal(18, 4),                -- of one message; null = nothing is written any more
+    currency varchar not null,          -- ISO 4217: that of the workspace then
+    since timestamptz not null          -- when a tick first saw it
 );
 
 create table experiments (

@@ -344,6 +344,8 @@ class _Compiler:
             owner=file.owner,
             category=file.category,
             campaign=file.campaign,
+            tags=tuple(dict.fromkeys(file.tags)),
+            templates=tuple(_templates(self.nodes)),
             overlap=file.overlap,
             goal_name=goal_name,
             goal_within_seconds=within,
@@ -681,6 +683,16 @@ class _Compiler:
         if findings:
             return None
         return with_delays(build_experiment(node.step, test, self.workspace, contents), delay)
+
+
+def _templates(nodes: list[_Node]) -> Iterator[tuple[int, str | None, str]]:
+    """Tell which template files the bodies come from, those of arms with their own included."""
+    for node in nodes:
+        if node.step.body is not None:
+            yield node.ix, None, node.step.body
+        for variant in node.step.experiment.variants if node.step.experiment else ():
+            if variant.body is not None:
+                yield node.ix, variant.id, variant.body
 
 
 def _written(step: StepFile) -> list[str]:

@@ -196,6 +196,8 @@ class CompiledSequence:
 
     Attributes:
         campaign: Label of a group of sequences, of which a lead is in one at a time.
+        tags: Labels for reports, each once.
+        templates: Number of a step, arm with a text of its own or None, and the template's file.
         overlap: This sequence may run beside others of its campaign, and they beside it.
         enroll_when_sql: Rule, or what must hold beside `enroll_event`; None = no rule.
         priority: Of sequences that want the same lead at once, the highest takes it first.
@@ -233,6 +235,8 @@ class CompiledSequence:
     steps: tuple[CompiledStep, ...]
     content_json: str
     drain: bool = False
+    tags: tuple[str, ...] = ()
+    templates: tuple[tuple[int, str | None, str], ...] = ()
 
     @cached_property
     def fingerprint(self) -> str:

@@ -7,6 +7,7 @@ write. Does not: what needs two fields, the workspace or a template (`compile`).
 import re
 from collections.abc import Callable, Mapping
 from datetime import date
+from decimal import Decimal
 from difflib import get_close_matches
 from email.utils import parseaddr
 from typing import Annotated, Any, Literal, TypeVar
@@ -49,6 +50,8 @@ REACTIONS = {
     "rejected": "continue",
 }
 """What may be reacted to, and the reaction when the file says nothing."""
+
+_CENT_PLACES = 4
 
 ATTRIBUTIONS = ("first", "last", "linear", "position", "time_decay")
 """Ways to share out a conversion among the messages before it; `last` where the file is silent."""
@@ -195,6 +198,14 @@ def _read_date(value: object) -> date:
         raise ValueError(f"{value!r} is no date: write it like 2026-11-01") from None
 
 
+def _read_money(value: object) -> Decimal:
+    number = None if isinstance(value, bool) else value
+    money = Decimal(str(number)) if isinstance(number, int | float) else Decimal("NaN")
+    if not money.is_finite() or money < 0 or money != round(money, _CENT_PLACES):
+        raise ValueError(f"{value!r} is no price: write an amount with up to 4 digits, like 0.0075")
+    return money
+
+
 def _check_domain(value: str) -> str:
     if value != "*" and not _DOMAIN.fullmatch(value):
         raise ValueError(
@@ -272,6 +283,7 @@ Percent = Annotated[float, BeforeValidator(_read_percent)]
 Seconds = Annotated[int, BeforeValidator(_read_seconds)]
 Hours = Annotated[tuple[tuple[int, int], ...], BeforeValidator(_read_windows)]
 Gap = Annotated[int, BeforeValidator(_read_gap)]
+Money = Annotated[Decimal, BeforeValidator(_read_money)]
 Date = Annotated[date, BeforeValidator(_read_date)]
 Domain = Annotated[str, _check_text(_check_domain)]
 Cap = Annotated[int, Field(ge=1)]
@@ -344,12 +356,15 @@ class Sender(_Strict):
     `{{ phone }}@sms.example`. Calls and WhatsApp messages without it go to the sender's own
     address, for somebody to make. Webhooks and forms go to the address of their transport; a form's
     sender may have its own, whose name is `{{ sender_name }}`.
+
+    `cost` is of one message, in the workspace's currency; a message keeps that of its hand-over.
     """
 
     channel: ChannelName
     address: Annotated[str, _check_text(_check_address)] = ""
     transport: str = "maildir"
     to: str | None = None
+    cost: Money | None = None
     limits: SenderLimits = SenderLimits()
 
 
@@ -602,6 +617,7 @@ class SequenceFile(_Strict):
     drain: bool = False
     owner: str = ""
     campaign: Name | None = None
+    tags: list[Name] = Field(default=[], max_length=20)
     overlap: bool = False
     category: Annotated[
         Literal["cold", "nurture", "follow_up", "win_back", "custom"],

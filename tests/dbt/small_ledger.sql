@@ -10,6 +10,16 @@ insert into sequence_versions values
 
 insert into steps values (1, 0, 'hello', 'email', 'subject_1'), (1, 1, 'nudge', 'sms', 'wait_1');
 
+insert into sequences values
+('welcome', 'Welcome', 'a', 'a', '2026-01-01T12:00:00Z', '2026-01-01T12:00:00Z', 'active', 'f', 'spring', ['offer', 'b2b']);
+
+insert into step_templates values (1, 0, null, 'templates/hello.md'), (1, 0, 'b', 'templates/b.md');
+
+-- The first mail came before there was a price, texts are paid in euros.
+insert into prices values
+('sales', 0.01, 'USD', '2026-02-15T12:00:00Z'), ('sales', 0.02, 'USD', '2026-03-10T12:00:00Z'),
+('texts', 0.05, 'EUR', '2026-01-01T12:00:00Z');
+
 insert into experiments (
     experiment_id, sequence_id, step_id, varies, metric, window_seconds, mode, planned_leads, alpha, is_auto, registered_at,
     origin

@@ -459,3 +459,57 @@ def test_the_texts_of_a_test_stand_beside_what_their_arms_brought(ask: Ask) -> N
         ("b", True, "email", 1, "A question", "Read **this**", 2, 0),
     ]
     assert ask("select distinct comparison from marts.message_texts") == [("subject_1",)]
+
+
+def test_results_and_cost_are_grouped_in_every_way(ask: Ask) -> None:
+    rows = {
+        (kind, name): rest
+        for kind, name, *rest in ask(
+            "select kind, name, count_sent, count_delivered, count_clicked, conversions, revenue, "
+            "cost, count_without_price, profit from marts.message_results"
+        )
+    }
+    # The first mail was before any price, the last one dearer; the text's price is in euros.
+    mails = [5, 3, 1, 1.0, Decimal(0), Decimal("0.05"), 1, Decimal("-0.05")]
+    texts = [1, 1, 0, 1.0, Decimal(100), Decimal(0), 1, None]
+    both = [6, 4, 1, 2.0, Decimal(100), Decimal("0.05"), 2, Decimal("99.95")]
+    assert rows == {
+        ("channel", "email"): mails,
+        ("channel", "sms"): texts,
+        ("sender", "sales"): mails,
+        ("sender", "texts"): texts,
+        ("step", "hello"): mails,
+        ("step", "nudge"): texts,
+        ("template", "templates/hello.md"): [
+            *(3, 1, 1, 0.0, Decimal(0), Decimal("0.04"), 0, Decimal("-0.04"))
+        ],
+        ("template", "templates/b.md"): [
+            *(2, 2, 0, 1.0, Decimal(0), Decimal("0.01"), 1, Decimal("-0.01"))
+        ],
+        ("template", "welcome/nudge"): texts,
+        ("variant", "a"): [3, 1, 1, 0.0, Decimal(0), Decimal("0.04"), 0, Decimal("-0.04")],
+        ("variant", "b"): [2, 2, 0, 1.0, Decimal(0), Decimal("0.01"), 1, Decimal("-0.01")],
+        ("variant", "short"): texts,
+        ("sequence", "welcome"): both,
+        ("campaign", "spring"): both,
+        ("tag", "offer"): both,
+        ("tag", "b2b"): both,
+    }
+
+
+def test_the_value_of_a_step_is_told_of_messages_as_old_as_its_horizon(ask: Ask) -> None:
+    assert ask(
+        "select step_id, horizon_days, count_matured, count_immature, is_mature, count_converted, "
+        "revenue, revenue_per_matured from marts.step_values where horizon_days < 365 order by 1, 2"
+    ) == [
+        ("hello", 30, 1, 4, False, 0, Decimal(0), 0.0),
+        ("hello", 90, 0, 5, False, 0, Decimal(0), None),
+        ("nudge", 30, 0, 1, False, 0, Decimal(0), None),
+        ("nudge", 90, 0, 1, False, 0, Decimal(0), None),
+    ]
+
+
+def test_the_leaderboard_says_to_what_a_sequence_belongs(ask: Ask) -> None:
+    assert ask("select campaign, tags from marts.sequence_leaderboard") == [
+        ("spring", ["offer", "b2b"])
+    ]

@@ -51,3 +51,19 @@ def test_who_is_in_a_sequence_whose_file_is_gone_finishes_it(world):
     world.tick()
     assert [m["Subject"] for m in world.mail()] == ["Hi", "Last"]
     assert world.rows("select count(*) from enrollments") == [(1,)]
+
+
+def test_a_version_remembers_which_template_its_words_came_from(world):
+    (world.folder / "templates" / "other.md").write_text("Other words.")
+    arms = "[{id: a}, {id: b, body: templates/other.md}]"
+    test = f"{{id: t, control: a, metric: replied, variants: {arms}}}"
+    sms = "  - {id: s, after: 1h, channel: sms, text: Hi}\n"
+    mail = f"  - {{id: m, channel: email, subject: Hi, body: templates/hello.md, experiment: {test}}}\n"
+    world.sequence("one", mail + sms)
+    world.tick()
+    assert world.rows(
+        "select step_ix, arm, template from step_templates order by arm nulls first"
+    ) == [
+        (0, None, "templates/hello.md"),
+        (0, "b", "templates/other.md"),
+    ]

@@ -1,6 +1,7 @@
 """The ledger knows when a sequence came, who made it, and when its file last changed."""
 
 from datetime import timedelta
+from decimal import Decimal
 
 from pipeline.engine.status import read_status
 from tests.engine.conftest import MONDAY
@@ -70,3 +71,37 @@ def test_status_shows_them(world, drip):
     )
     told = drip("status")
     assert "First" in told.out
+
+
+def test_campaign_and_tags_are_those_that_the_file_has_now(world):
+    world.sequence("one", STEP % "A", head="campaign: spring\ntags: [offer, b2b, offer]\n")
+    world.tick()
+    asked = "select campaign, tags from sequences"
+    assert world.rows(asked) == [("spring", ["offer", "b2b"])]
+    world.sequence("one", STEP % "A", head="tags: [b2b]\n")
+    world.tick()
+    assert world.rows(asked) == [(None, ["b2b"])]
+
+
+def test_a_price_holds_from_the_tick_that_saw_it_until_the_next_one(world):
+    world.sequence("one", STEP % "A")
+    path = world.folder / "workspace.yml"
+    text = path.read_text()
+
+    def tick_at(cost):
+        lines = (
+            text
+            if cost is None
+            else text.replace("channel: email,", f"channel: email, cost: {cost},")
+        )
+        assert cost is None or lines != text
+        path.write_text(lines)
+        world.tick(days=1)
+
+    for cost in (None, "0.0075", "0.0075", "1", None, None):
+        tick_at(cost)
+    assert world.rows("select sender, cost, currency, since from prices order by since") == [
+        ("sales", Decimal("0.0075"), "USD", MONDAY + timedelta(days=2)),
+        ("sales", Decimal(1), "USD", MONDAY + timedelta(days=4)),
+        ("sales", None, "USD", MONDAY + timedelta(days=5)),
+    ]

@@ -1,3 +1,4 @@
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -205,6 +206,24 @@ def test_a_suggestion_names_the_nearest_word_or_all() -> None:
     assert suggest("sals", ["sales", "text"]) == " Did you mean 'sales'?"
     assert suggest("zzz", ["sales", "text"]) == " Known: sales, text."
     assert suggest("zzz", []) == ""
+
+
+def sender_that_costs(cost: object) -> dict[str, Any]:
+    sender = {"channel": "email", "address": "a@example.com", "cost": cost}
+    return {"name": "W", "timezone": "UTC", "senders": {"s": sender}}
+
+
+def test_a_price_is_money_to_the_last_digit() -> None:
+    costs = [
+        Workspace.model_validate(sender_that_costs(cost)).senders["s"].cost
+        for cost in (0.0075, 1, None)
+    ]
+    assert costs == [Decimal("0.0075"), Decimal(1), None]
+
+
+@pytest.mark.parametrize("cost", [-1, 0.00001, "0.01", True, float("inf")])
+def test_what_is_no_price_is_refused(cost: object) -> None:
+    assert "is no price" in problems_of(sender_that_costs(cost), Workspace)[0].message
 
 
 LIMITS = {

@@ -9,6 +9,10 @@ sends as (
     where was_sent
 ),
 
+sequences as (
+    select * from {{ ref('stg_sequences') }}
+),
+
 leads as (
     select count(*) as count_all_leads from {{ ref('int_leads') }}
 ),
@@ -60,7 +64,9 @@ counted as (
 
 final as (
     select
-        sequence_id,
+        c.sequence_id,
+        s.campaign,
+        s.tags,
         count_enrolled,
         count_leads,
         count_running,
@@ -84,7 +90,8 @@ final as (
         {{ rate('count_clicked', 'count_delivered') }} as click_rate_per_delivered,
         {{ rate('count_unsubscribed', 'count_sent') }} as unsubscribe_rate_per_sent,
         last_enrolled_at
-    from counted
+    from counted as c
+    left join sequences as s on c.sequence_id = s.sequence_id
 )
 
 select * from final
