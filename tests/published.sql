@@ -120,5 +120,6 @@ select
     timestamptz '2026-11-16 09:00:00+00' as observed_until, was_won_before_contact,
     if(was_converted, enrollment_id % 23, 46 - enrollment_id % 20) as duration_days,
     if(was_converted, enrollment_id % 23, 46 - enrollment_id % 20) as duration_whole_days,
-    was_converted as is_converted
+    was_converted as is_converted, if(enrollment_id in (12, 13) and not was_converted, 'bounced', null) as left_as,
+    if(left_as is null, null, 2) as left_whole_days, 0 as observed_from_whole_days
 from marts.enrollments;

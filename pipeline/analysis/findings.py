@@ -138,9 +138,9 @@ where experiment_id = $experiment_id
 order by delay_seconds, arm
 """
 CURVES = """
-select t.group, day, n_at_risk, count_converted, share_converted, interval_low, interval_high
+select t.group, day, n_at_risk, count_reached, share, interval_low, interval_high
 from analysis.conversion_curves as t
-where sequence_id = $sequence_id
+where sequence_id = $sequence_id and outcome = 'converted'
 order by t.group desc, day
 """
 OBSERVED = """
@@ -745,7 +745,7 @@ def _curve(group: str, row: Mapping[str, Any], points: Sequence[Mapping[str, Any
         points=tuple(
             CurvePoint(
                 point["day"],
-                point["share_converted"],
+                point["share"],
                 point["interval_low"],
                 point["interval_high"],
             )

@@ -12,7 +12,7 @@ import duckdb
 import polars as pl
 
 from pipeline.analysis.allocation import allocate_arms
-from pipeline.analysis.conversions import conversion_curves
+from pipeline.analysis.conversions import conversion_curves, conversion_times
 from pipeline.analysis.decisions import decide_experiments
 from pipeline.analysis.delays import recommend_delays
 from pipeline.analysis.send_times import score_hours
@@ -48,7 +48,9 @@ anti join analysis.experiment_decisions as d
     on t.comparison = d.experiment_id and t.is_randomised and d.state = 'invalid'
 """
 TIME_TO_CONVERSION = """
-select sequence_id, is_holdout, duration_whole_days, is_converted
+select
+    sequence_id, is_holdout, duration_whole_days, is_converted, left_as, left_whole_days,
+    observed_from_whole_days
 from marts.time_to_conversion
 """
 
@@ -102,6 +104,14 @@ def write_word_effects(con: duckdb.DuckDBPyConnection, now: datetime, looks: pl.
     return _write(con, "word_effects", word_effects(con.sql(MESSAGE_TEXTS).pl()))
 
 
+def write_conversion_times(
+    con: duckdb.DuckDBPyConnection, now: datetime, looks: pl.DataFrame
+) -> int:
+    """Write analysis.conversion_times; return its rows. Neither `now` nor `looks` matters."""
+    del now, looks
+    return _write(con, "conversion_times", conversion_times(con.sql(TIME_TO_CONVERSION).pl()))
+
+
 # Every function: an open warehouse with its marts and an empty schema `analysis`, the moment of the
 # facts in the workspace's zone, and the latest row of ledger.looks per experiment.
 ANALYSES: dict[str, Analysis] = {
@@ -109,6 +119,7 @@ ANALYSES: dict[str, Analysis] = {
     "experiment_comparisons": write_experiment_comparisons,
     "delay_recommendations": write_delay_recommendations,
     "conversion_curves": write_conversion_curves,
+    "conversion_times": write_conversion_times,
     "arm_weights": write_arm_weights,
     "send_times": write_send_times,
     "word_effects": write_word_effects,

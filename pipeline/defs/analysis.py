@@ -44,7 +44,12 @@ TABLES = [
     ),
     _table(
         "conversion_curves",
-        "Kaplan-Meier time to conversion. Grain: one row per sequence, group and whole day.",
+        "Time to conversion, or to leaving. Grain: one row per sequence, group, outcome and day.",
+        ["time_to_conversion"],
+    ),
+    _table(
+        "conversion_times",
+        "How long conversions take, in a few numbers. Grain: one row per sequence and group.",
         ["time_to_conversion"],
     ),
     _table(

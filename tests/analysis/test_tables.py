@@ -43,7 +43,8 @@ create table marts.message_texts (
     subject varchar, body varchar, metric varchar, n bigint, count_reached bigint
 );
 create table marts.time_to_conversion (
-    sequence_id varchar, is_holdout boolean, duration_whole_days integer, is_converted boolean
+    sequence_id varchar, is_holdout boolean, duration_whole_days integer, is_converted boolean,
+    left_as varchar, left_whole_days bigint, observed_from_whole_days bigint
 );
 """
 ROWS = """
@@ -59,7 +60,7 @@ insert into marts.send_times values
     ('welcome', 0, 2, 600, 60, 0, null), ('welcome', 0, 3, 600, 20, 600, 0.4),
     ('quiet', 0, 2, 999, 60, 0, null);
 insert into marts.time_to_conversion values
-    ('welcome', false, 3, true), ('welcome', false, 9, false);
+    ('welcome', false, 3, true, null, null, 0), ('welcome', false, 9, false, null, null, 0);
 """
 
 
@@ -81,6 +82,7 @@ def test_marts_become_the_tables_with_their_rows(warehouse):
         "experiment_comparisons": 1,
         "delay_recommendations": 2,
         "conversion_curves": 1,
+        "conversion_times": 1,
         "arm_weights": 0,
         "send_times": 42,
         "word_effects": 0,

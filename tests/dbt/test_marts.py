@@ -207,6 +207,12 @@ def test_durations_end_at_conversion_or_at_the_moment_of_the_facts(ask: Ask) -> 
     assert ask(
         "select duration_days, observed_until from marts.time_to_conversion where enrollment_id = 6"
     ) == [(22 / 24, at(3, 31, 12))]
+    # 4 bounced, but had bought before; of 8 it is not known that it will ever.
+    assert ask(
+        "select enrollment_id, left_as, left_whole_days from marts.time_to_conversion "
+        "where left_as is not null"
+    ) == [(8, "unsubscribed", 1)]
+    assert ask("select distinct observed_from_whole_days from marts.time_to_conversion") == [(0,)]
 
 
 def arms(ask: Ask, experiment_id: str, metric: str) -> list[tuple[object, ...]]:
