@@ -248,6 +248,7 @@ def load_publish(upstream: Iterable[dg.AssetKey]) -> dg.AssetsDefinition:
                 "bytes": path.stat().st_size,
                 "checks": audit.count_checks,
                 "warnings": len(audit.warnings),
+                "what_they_show": dg.MetadataValue.text("\n\n".join(audit.warnings)),
                 "rows": dg.MetadataValue.json(audit.rows),
             },
         )

@@ -368,6 +368,31 @@ class Sender(_Strict):
     limits: SenderLimits = SenderLimits()
 
 
+class Targets(_Strict):
+    """What rates of mail ought to be, a week of one sender at a time; null = no target.
+
+    Opens have none by default, since mail programs open by themselves. Providers advise less than
+    0.1 % complaints and refuse from 0.3 % on.
+    """
+
+    delivery_rate_per_sent: Percent | None = 0.95
+    open_rate_per_delivered: Percent | None = None
+    click_rate_per_delivered: Percent | None = 0.03
+    bounce_rate_per_sent: Percent | None = 0.03
+    complaint_rate_per_delivered: Percent | None = 0.001
+
+    def as_rows(self) -> list[tuple[str, float, bool]]:
+        """Return metric, target and whether it is the least that is good; else it is the most."""
+        return [
+            (metric, target, metric not in _CEILINGS)
+            for metric, target in self.model_dump().items()
+            if target is not None
+        ]
+
+
+_CEILINGS = ("bounce_rate_per_sent", "complaint_rate_per_delivered")
+
+
 class Workspace(_Strict):
     """workspace.yml: what all sequences share.
 
@@ -394,6 +419,7 @@ class Workspace(_Strict):
         ChannelName, Annotated[tuple[tuple[int, int], ...], BeforeValidator(_read_quiet)]
     ] = {}
     limits: WorkspaceLimits = WorkspaceLimits()
+    targets: Targets = Targets()
 
     def quiet_on(self, channel: str) -> tuple[tuple[int, int], ...]:
         """Return the quiet hours of a channel, none where nothing is written."""

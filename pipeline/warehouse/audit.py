@@ -15,6 +15,7 @@ from pipeline.warehouse.results import (
     AuditFailed,
     RunResults,
     explain_failures,
+    explain_warnings,
     read_expected_checks,
     read_results,
 )
@@ -56,7 +57,7 @@ def audit_warehouse(home: Path, refresh_id: str, now: datetime) -> AuditReport:
         _check_row_counts(con)
         con.execute("update meta.refresh set audited_at = $now", {"now": now})
     tests = [check for check in results.checks if check.unique_id.startswith("test.")]
-    return AuditReport(rows=rows, count_checks=len(tests), warnings=results.warnings)
+    return AuditReport(rows=rows, count_checks=len(tests), warnings=explain_warnings(home, results))
 
 
 def _check_identity(con: duckdb.DuckDBPyConnection, refresh_id: str, results: RunResults) -> None:

@@ -69,6 +69,8 @@ def start_next(home: Path, now: datetime, refresh_id: str, workspace: Workspace)
             currency=workspace.currency,
             attribution=workspace.attribution,
         )
+        for metric, target, is_floor in workspace.targets.as_rows():
+            con.execute("insert into meta.targets values (?, ?, ?)", [metric, target, is_floor])
 
 
 def discard_next(home: Path) -> None:

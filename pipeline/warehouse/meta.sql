@@ -35,6 +35,14 @@ create table meta.definitions (
 
 comment on table meta.definitions is 'One row: what the metrics mean in this very file, as dbt understood it (JSON).';
 
+create table meta.targets (
+    metric varchar not null,
+    target double not null,
+    is_floor boolean not null
+);
+
+comment on table meta.targets is 'One row per rate with a target in workspace.yml: at least that (is_floor), or at most.';
+
 insert into meta.refresh
 values ($refresh_id, $now, $now, $version, $timezone, $currency, $attribution, null, null);
 

@@ -51,13 +51,6 @@ class RunResults:
         bad = [check for check in self.checks if not check.is_good]
         return tuple(sorted(bad, key=lambda check: check.status == "skipped"))
 
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """Return what failed but does not stop a refresh."""
-        return tuple(
-            f"{check.name}: {check.message}" for check in self.checks if check.status == "warn"
-        )
-
 
 def read_results(home: Path) -> RunResults:
     """Read the results of the home's latest dbt run.
@@ -109,6 +102,15 @@ def explain_failures(home: Path, results: RunResults) -> AuditFailed:
         "Until then everybody reads the last published warehouse."
     )
     return AuditFailed("\n".join(lines))
+
+
+def explain_warnings(home: Path, results: RunResults) -> tuple[str, ...]:
+    """Return what failed but does not stop a refresh, each with rows of it."""
+    return tuple(
+        "\n".join([f"{check.name}: {check.message}", *_failing_rows(home, check)])
+        for check in results.checks
+        if check.status == "warn"
+    )
 
 
 def _failing_rows(home: Path, check: CheckResult) -> list[str]:

@@ -2,7 +2,8 @@
 -- 1 does everything right. 2 converts late and is opened by a machine. 3 is held out. 4 had bought before. 5's sale is
 -- reversed. 6 is too fresh. 7 saw two arms and paid in euros. 8 got the winner and may not be contacted. 9 is nowhere.
 insert into leads
-select i, '2026-01-01T12:00:00Z', 'META', 'US', 'America/New_York', '{}', 'live', '2026-01-01T12:00:00Z', i
+select i, '2026-01-01T12:00:00Z', 'META', if(i < 9, 'US', null), 'America/New_York',
+    case when i < 3 then '{"industry": "steel", "title": "cto"}' when i < 5 then '{"industry": "food"}' else '{}' end, 'live', '2026-01-01T12:00:00Z', i
 from generate_series(1, 9) as t (i);
 
 insert into sequence_versions values

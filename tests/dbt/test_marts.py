@@ -519,3 +519,42 @@ def test_the_leaderboard_says_to_what_a_sequence_belongs(ask: Ask) -> None:
     assert ask("select campaign, tags from marts.sequence_leaderboard") == [
         ("spring", ["offer", "b2b"])
     ]
+
+
+def test_leads_are_told_apart_by_each_trait(ask: Ask) -> None:
+    rows = ask(
+        "select trait, value, count_leads, count_contacted, count_responded, count_converted, "
+        "revenue, count_sent, count_clicked from marts.recipient_breakdowns "
+        "where trait <> 'status' order by 1, 2"
+    )
+    assert rows == [
+        ("engagement", "no reaction", 4, 4, 0, 3, Decimal(70), 4, 0),
+        ("engagement", "not contacted", 4, 0, 0, 2, Decimal(50), 0, 0),
+        ("engagement", "responded", 1, 1, 1, 1, Decimal(100), 2, 1),
+        ("lead.country", "(none)", 1, 0, 0, 0, Decimal(0), 0, 0),
+        ("lead.country", "US", 8, 5, 1, 6, Decimal(220), 6, 1),
+        ("lead.industry", "(none)", 5, 2, 0, 2, Decimal(0), 2, 0),
+        ("lead.industry", "food", 2, 1, 0, 2, Decimal(80), 1, 0),
+        ("lead.industry", "steel", 2, 2, 1, 2, Decimal(140), 3, 1),
+        ("lead.source", "META", 9, 5, 1, 6, Decimal(220), 6, 1),
+        ("lead.title", "(none)", 7, 3, 0, 4, Decimal(80), 3, 0),
+        ("lead.title", "cto", 2, 2, 1, 2, Decimal(140), 3, 1),
+    ]
+
+
+def test_rates_of_mail_stand_beside_their_targets_by_week(ask: Ask) -> None:
+    # The week of 2 March has three mails: one clicked, one bounced, one delivered as none came back.
+    assert ask(
+        "select metric, is_complete, is_latest, numerator, denominator, target, is_met, "
+        "is_surely_missed from marts.targets where week = '2026-03-02' order by 1"
+    ) == [
+        ("bounce_rate_per_sent", True, True, 1, 3, 0.03, False, False),
+        ("click_rate_per_delivered", True, True, 1, 2, 0.03, True, False),
+        ("complaint_rate_per_delivered", True, True, 0, 2, 0.001, True, False),
+        ("delivery_rate_per_sent", True, True, 2, 3, 0.95, False, False),
+    ]
+    assert ask("select distinct week, is_complete, is_latest from marts.targets order by 1") == [
+        (date(2026, 2, 2), True, False),
+        (date(2026, 3, 2), True, True),
+        (date(2026, 3, 30), False, False),
+    ]

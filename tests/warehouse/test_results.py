@@ -7,6 +7,7 @@ import pytest
 from pipeline.warehouse.results import (
     AuditFailed,
     explain_failures,
+    explain_warnings,
     read_expected_checks,
     read_results,
 )
@@ -32,7 +33,7 @@ def test_a_warning_is_told_and_is_no_failure(tmp_path: Path) -> None:
     write_results(tmp_path, result("a", "pass"), result("b", "warn", message="Got 1 result"))
     results = read_results(tmp_path)
     assert results.failed == ()
-    assert results.warnings == ("b: Got 1 result",)
+    assert explain_warnings(tmp_path, results) == ("b: Got 1 result",)
 
 
 def test_what_failed_comes_before_what_was_skipped_for_it(tmp_path: Path) -> None:
@@ -53,6 +54,15 @@ def test_a_failure_shows_its_rows(built_home: Path) -> None:
     assert "So did: other." in told
     assert "lead_id=1\n  lead_id=2\n" in told
     assert "drip refresh" in told
+
+
+def test_a_warning_shows_its_rows(built_home: Path) -> None:
+    (built_home / "dbt" / "ledger.duckdb").write_bytes((built_home / "ledger.duckdb").read_bytes())
+    sql = "select lead_id from marts.leads where lead_id < 3 order by 1"
+    write_results(built_home, result("lead_is_three", "warn", sql, "Got 2 results"))
+    (told,) = explain_warnings(built_home, read_results(built_home))
+    assert told.startswith("lead_is_three: Got 2 results\nFailing rows, 10 at most:\n")
+    assert told.endswith("  lead_id=1\n  lead_id=2")
 
 
 def test_rows_that_cannot_be_shown_do_not_hide_the_failure(built_home: Path) -> None:
