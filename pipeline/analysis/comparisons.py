@@ -28,13 +28,17 @@ PLANNED_PART = 0.8
 
 @dataclass(frozen=True)
 class Arm:
-    """One arm of an experiment: what was declared, how many it got, what they did."""
+    """One arm of an experiment: what was declared, how many it got, what they did.
+
+    `stats` are those of matured leads; `count_so_far` is the outcome of all assigned ones.
+    """
 
     name: str
     role: Role = "treatment"
     share: float = 0.5
     n_assigned: int = 0
     stats: ArmStats = field(default_factory=ArmStats)
+    count_so_far: float = 0.0
 
     @property
     def competes(self) -> bool:

@@ -21,8 +21,11 @@ from pipeline.analysis.comparisons import (
     Mode,
     Role,
     compare_arms,
+    order_arms,
 )
 from pipeline.analysis.experiments import Decision, decide_experiment
+from pipeline.analysis.guardrails import METRICS as GUARDRAIL_METRICS
+from pipeline.analysis.guardrails import Exposure
 from pipeline.analysis.sequential import rejected_by_evidence
 from pipeline.analysis.shrinkage import Prior, Shrunk, base_rate, learn_prior
 
@@ -30,6 +33,8 @@ from pipeline.analysis.shrinkage import Prior, Shrunk, base_rate, learn_prior
 LOOK_HOUR = timedelta(hours=6)
 FULL_WEEK = timedelta(days=6)
 SECONDARY_FALSE_DISCOVERY_RATE = 0.10
+# They are watched one-sided and exactly, or tell whether arms are comparable at all.
+NOT_COMPARED = {"complained", "bounced", "unsent"}
 # Their effects are what a prior is learned from; an invalid test has none.
 FINISHED = {"winner", "either_of", "no_difference", "harmful"}
 
@@ -182,7 +187,7 @@ def _read_arms(arms: pl.DataFrame) -> dict[str, dict[str, _Metric]]:
             pl.col("role").last(),
             pl.col("share").last().cast(pl.Float64),
             pl.col("n_assigned", "n").sum(),
-            pl.col("sum", "sum_squares").cast(pl.Float64).sum(),
+            pl.col("sum", "sum_squares", "sum_so_far").cast(pl.Float64).sum(),
             pl.col("assigned_on").min().alias("first_on"),
             pl.col("assigned_on").max().alias("last_on"),
         )
@@ -194,6 +199,7 @@ def _read_arms(arms: pl.DataFrame) -> dict[str, dict[str, _Metric]]:
             role=cast("Role", row["role"]),
             share=row["share"],
             n_assigned=row["n_assigned"],
+            count_so_far=row["sum_so_far"],
             stats=ArmStats(row["n"], row["sum"], row["sum_squares"]),
         )
         of_experiment = metrics.setdefault(row["experiment_id"], {})
@@ -250,6 +256,8 @@ def _take_look(
         primary.arms if primary else [],
         previous=previous,
         conflicting_units=int(experiment["count_conflicting_units"] or 0),
+        exposures=_exposures(metrics, design.control),
+        lost=_lost(metrics),
     )
     secondary = _compare_secondary(design, metrics, previous, priors)
     pairs = [*decision.comparisons, *secondary]
@@ -263,6 +271,27 @@ def _take_look(
         "comparisons": [_comparison_row(experiment_id, pair) for pair in pairs],
         "row": _decision_row(experiment_id, design, decision, today),
     }
+
+
+def _exposures(metrics: Mapping[str, _Metric], control: str | None) -> dict[str, list[Exposure]]:
+    """Return the bad events of all arms that are sent, by guardrail."""
+    return {
+        name: [
+            Exposure(
+                arm.name, arm.n_assigned, round(arm.count_so_far), arm.share, arm.name == control
+            )
+            for arm in order_arms(metrics[name].arms, control)
+            if arm.competes
+        ]
+        for name in GUARDRAIL_METRICS
+        if name in metrics
+    }
+
+
+def _lost(metrics: Mapping[str, _Metric]) -> dict[str, int]:
+    """Return the matured leads of each arm whose message never went out, where that is counted."""
+    unsent = metrics.get("unsent")
+    return {arm.name: round(arm.stats.sum) for arm in unsent.arms} if unsent else {}
 
 
 def _held_back(experiment: Mapping[str, Any]) -> str | None:
@@ -317,7 +346,7 @@ def _compare_secondary(
     stored: Sequence[Mapping[str, Any]] = previous.get("secondary", ())
     pairs: list[Comparison] = []
     for name, metric in metrics.items():
-        if not metric.is_primary:
+        if not metric.is_primary and name not in NOT_COMPARED:
             pairs += compare_arms(
                 replace(
                     design,

@@ -5,7 +5,7 @@ Does not: the comparison of two arms (`comparisons`), frames (`decisions`), stor
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from pipeline.analysis import reasons
@@ -19,6 +19,7 @@ from pipeline.analysis.comparisons import (
     order_arms,
     turn_around,
 )
+from pipeline.analysis.guardrails import Exposure, Watch, watch_arms
 from pipeline.analysis.sample_ratio import SampleRatio, check_sample_ratio
 from pipeline.analysis.shrinkage import Shrunk, base_rate, rank_arms
 
@@ -78,11 +79,19 @@ class _Facts:
     ratio: SampleRatio
     conflicting_units: int
     before: Mapping[str, Any]
+    watches: list[Watch] = field(default_factory=list)
+    harm: dict[str, str] = field(default_factory=dict)
+    lost: SampleRatio | None = None
 
     @property
     def competing(self) -> list[Arm]:
         """Arms that can win; the control first."""
-        return [arm for arm in self.arms if arm.competes]
+        return [arm for arm in self.arms if arm.competes and arm.name not in self.harm]
+
+    @property
+    def stopped(self) -> list[str]:
+        """Arms that no further lead should get; nobody would be left without the control."""
+        return [arm for arm in self.harm if arm != self.design.control]
 
     @property
     def control(self) -> str | None:
@@ -100,35 +109,45 @@ def decide_experiment(
     *,
     previous: Mapping[str, Any] | None = None,
     conflicting_units: int = 0,
+    exposures: Mapping[str, Sequence[Exposure]] | None = None,
+    lost: Mapping[str, int] | None = None,
 ) -> Decision:
     """Take one look: compare all arms on matured leads and name the state.
 
     A winner is the arm that is beyond the boundary against every other competing arm at one look;
-    once named it stays (rules.md R15). A broken split, or more than 1 % of the leads in two arms,
-    comes before any winner. Call it once a day: every call is a look that spends error.
+    once named it stays (rules.md R15). Harm comes before everything; a broken split, leads lost
+    unevenly, or more than 1 % of the leads in two arms, come before any winner. Call it once a day:
+    every call is a look that spends error.
 
     Args:
         design: the rule, fixed before the first look.
         arms: all arms, the held-out group included, with matured statistics.
         previous: the `evidence` of the look before; none at the first look.
         conflicting_units: leads seen in two arms, excluded from the statistics.
+        exposures: bad events of every arm so far, by guardrail; an arm that does harm cannot win.
+        lost: matured leads of each arm whose message never went out, where no arm should lose more.
     """
     before = previous or {}
     ordered = order_arms(arms, design.control)
     pairs = compare_arms(design, ordered, before.get("pairs", ()))
+    watches = watch_arms(exposures or {})
+    harm = {watch.arm: watch.reason for watch in watches if watch.status == "harmful"}
+    harm |= before.get("harm", {})
     facts = _Facts(
         design=design,
         arms=ordered,
         pairs=pairs,
-        tops=find_top_arms([arm for arm in ordered if arm.competes], pairs),
-        ratio=check_sample_ratio(
-            {arm.name: arm.n_assigned for arm in ordered},
-            {arm.name: arm.share for arm in ordered},
+        tops=find_top_arms(
+            [arm for arm in ordered if arm.competes and arm.name not in harm], pairs
         ),
+        ratio=_check_split(ordered, harm),
         conflicting_units=conflicting_units,
         before=before,
+        watches=watches,
+        harm=harm,
+        lost=_check_lost(ordered, lost or {}),
     )
-    outcome = _kept(facts) or _new_outcome(facts)
+    outcome = _harmed(facts) or _kept(facts) or _new_outcome(facts)
     headline = facts.headline(outcome.winner)
     best = _rank(facts)
     interval = None
@@ -137,7 +156,7 @@ def decide_experiment(
     return Decision(
         state=outcome.state,
         winner=outcome.winner,
-        reason=f"{outcome.reason}.",
+        reason=f"{outcome.reason}.{_guarded(facts, outcome)}",
         either_of=facts.tops if outcome.state == "either_of" else (),
         control=facts.control,
         n=sum(arm.stats.n for arm in ordered),
@@ -196,6 +215,54 @@ def find_headline(
     return turn_around(ranked[0]) if winner == control else ranked[0]
 
 
+def _check_split(arms: Sequence[Arm], harm: Mapping[str, str]) -> SampleRatio:
+    """Check the split of all arms that go on: one that was stopped gets no leads any more."""
+    going = [arm for arm in arms if arm.name not in harm]
+    whole = sum(arm.share for arm in arms)
+    scale = whole / sum(arm.share for arm in going) if harm and going else 1.0
+    return check_sample_ratio(
+        {arm.name: arm.n_assigned for arm in going},
+        {arm.name: arm.share * scale for arm in going},
+    )
+
+
+def _check_lost(arms: Sequence[Arm], lost: Mapping[str, int]) -> SampleRatio | None:
+    """Check that leads were lost on the way evenly: by the leads of each arm, as a split is."""
+    sent = [arm for arm in arms if arm.competes and arm.stats.n]
+    total = sum(arm.stats.n for arm in sent)
+    if not lost or not total:
+        return None
+    return check_sample_ratio(
+        {arm.name: lost.get(arm.name, 0) for arm in sent},
+        {arm.name: arm.stats.n / total for arm in sent},
+    )
+
+
+def _harmed(facts: _Facts) -> _Outcome | None:
+    """Name harm that ends the test; with two sound arms or more it goes on without the others."""
+    if not facts.harm:
+        return None
+    is_over = (
+        facts.design.control in facts.harm
+        or facts.before.get("winner") in facts.harm
+        or len(facts.competing) < len(("control", "rival"))
+    )
+    if not is_over:
+        return None
+    return _Outcome("harmful", None, reasons.harmful(facts.harm, facts.design.control))
+
+
+def _guarded(facts: _Facts, outcome: _Outcome) -> str:
+    """Return what guardrails add to a reason: arms taken out, what is open about the winner."""
+    added = ""
+    if facts.harm and outcome.state != "harmful":
+        added += f" {reasons.taken_out(facts.harm)}."
+    if outcome.winner:
+        of_winner = [watch for watch in facts.watches if watch.arm == outcome.winner]
+        added += reasons.guardrails_open(of_winner)
+    return added
+
+
 def _rank(facts: _Facts) -> dict[str, Best]:
     """Return how good each competing arm probably is; nothing before all are burned in."""
     arms = [arm.stats for arm in facts.competing]
@@ -246,7 +313,9 @@ def _alarm(facts: _Facts) -> str | None:
     units = sum(arm.n_assigned for arm in facts.arms) + facts.conflicting_units
     if facts.conflicting_units > MOST_CONFLICTING * units:
         return reasons.conflict_alarm(facts.conflicting_units, units)
-    return reasons.split_alarm(facts.ratio) if facts.ratio.is_alarm else None
+    if facts.ratio.is_alarm:
+        return reasons.split_alarm(facts.ratio)
+    return reasons.lost_alarm(facts.lost) if facts.lost and facts.lost.is_alarm else None
 
 
 def _lacking(facts: _Facts) -> str | None:
@@ -304,4 +373,8 @@ def _evidence(facts: _Facts, outcome: _Outcome, best: Mapping[str, Best]) -> dic
         "either_of": list(facts.tops) if outcome.state == "either_of" else [],
         "sample_ratio": asdict(facts.ratio),
         "conflicting_units": facts.conflicting_units,
+        "guardrails": [asdict(watch) for watch in facts.watches],
+        "harm": facts.harm,
+        "stopped": facts.stopped,
+        "lost": asdict(facts.lost) if facts.lost else None,
     }

@@ -314,6 +314,7 @@ class ExperimentCard:
     versus_held_out: tuple[Interval, ...]
     held_out_metric: str
     secondary: tuple[dict[str, Any], ...]
+    guardrails: tuple[dict[str, Any], ...]
     queries: tuple[Query, ...]
 
     @property
@@ -536,6 +537,7 @@ def _card(con: duckdb.DuckDBPyConnection, row: Mapping[str, Any]) -> ExperimentC
             for pair in pairs
             if not pair["is_primary"] and pair["baseline"] == row["control"]
         ),
+        guardrails=tuple(_guardrail(watch) for watch in evidence.get("guardrails", [])),
         queries=(Query(DECISION, values), of_arms, of_pairs),
     )
 
@@ -597,10 +599,17 @@ def next_step(state: str, row: Mapping[str, Any]) -> str:
         "either_of": "A person decides: take the simpler of these arms, and end the experiment.",
         "no_difference": f"Keep {row['control']}. A person ends the experiment, or tries something "
         "bolder under a new id.",
-        "harmful": "A person decides: take the harmful arm out.",
+        "harmful": "A person takes the harmful arm out of the file."
+        + (" Until then no further lead gets it." if row["is_auto"] else ""),
         "invalid": "No winner can be named. A person finds out where leads were lost or added, and "
         "starts again under a new id.",
     }.get(state, goes_on)
+
+
+def _guardrail(watch: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a guardrail says of an arm, for a table."""
+    rate = Rate(watch["count"], watch["n"], "leads drawn")
+    return {**watch, "rate": rate}
 
 
 def _expect(row: Mapping[str, Any]) -> str:

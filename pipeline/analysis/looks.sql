@@ -1,6 +1,6 @@
 -- Appends the day's look of every experiment, once per experiment and workspace day (rules.md R15).
 -- A winner is applied once, and only after a full week of assignment, so that it has met every weekday
--- (statistics 2.2); the engine obeys the row that says so.
+-- (statistics 2.2); the engine obeys the row that says so, and the arms that a row stops.
 insert into looks by name
 select
     d.experiment_id,
@@ -15,7 +15,9 @@ select
             d.is_auto and d.state = 'winner' and coalesce((d.evidence ->> 'has_full_week')::boolean, false)
             and d.experiment_id not in (select l.experiment_id from looks as l where l.applied_at is not null)
             then $now
-    end as applied_at
+    end as applied_at,
+    -- Harm waits for no full week.
+    case when d.is_auto then nullif(cast(d.evidence -> 'stopped' as varchar[]), []) end as stopped -- noqa: CV11,LT01
 from decisions as d
 where not exists (
     select 1

@@ -4,10 +4,11 @@ Belongs here: sentences and number formats of decisions. Does not: the decision 
 (`experiments`), reviews and insights made of several decisions (notebooks).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pipeline.analysis.arm_stats import LEAST_EVENTS, LEAST_LEADS, ArmStats
 from pipeline.analysis.comparisons import Arm, Comparison, is_money
+from pipeline.analysis.guardrails import MARGIN, Watch
 from pipeline.analysis.sample_ratio import SampleRatio
 from pipeline.analysis.shrinkage import LEAST_TESTS, Prior
 
@@ -75,6 +76,44 @@ def split_alarm(ratio: SampleRatio) -> str:
         f"Leads were not split as declared: {listed(groups)} (p = {ratio.p_value:.2g}). No winner "
         "is named; find out by day, sender and segment where leads were lost or added"
     )
+
+
+def lost_alarm(lost: SampleRatio) -> str:
+    """Return why leads lost on the way make the experiment invalid."""
+    groups = [
+        f"{arm} lost {count:,} where {lost.expected[arm]:,.0f} are its part"
+        for arm, count in lost.observed.items()
+    ]
+    return (
+        f"Messages that never went out are not spread evenly: {listed(groups)} (p = "
+        f"{lost.p_value:.2g}). No winner is named; see what refused or suppressed them"
+    )
+
+
+def harmful(harm: Mapping[str, str], control: str | None) -> str:
+    """Return why an experiment is over for harm."""
+    found = "; ".join(harm.values())
+    if control in harm:
+        return f"{listed(list(harm))} does harm: {found}. A person looks at the whole step"
+    return f"{listed(list(harm))} does harm: {found}. Keep {control}"
+
+
+def taken_out(harm: Mapping[str, str]) -> str:
+    """Return which arms cannot win any more, in a test that goes on."""
+    return f"{listed(list(harm))} is taken out for harm: {'; '.join(harm.values())}"
+
+
+def guardrails_open(watches: Sequence[Watch]) -> str:
+    """Return what is open or doubtful about the guardrails of a winner; empty if nothing is."""
+    warned = [watch.reason for watch in watches if watch.status == "warned"]
+    pending = [watch.metric for watch in watches if watch.status == "pending"]
+    text = "".join(f" Mind that {reason}." for reason in warned)
+    if pending:
+        text += (
+            f" Guardrails pending: not shown yet to be at most {100 * MARGIN:.0f} % worse in "
+            f"{listed(pending)}."
+        )
+    return text
 
 
 def conflict_alarm(conflicting_units: int, units: int) -> str:

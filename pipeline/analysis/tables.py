@@ -28,7 +28,8 @@ from marts.experiments
 EXPERIMENT_ARMS = """
 select
     experiment_id, metric, is_primary, arm, role, share, assigned_on, n_assigned, n,
-    cast("sum" as double) as "sum", cast(sum_squares as double) as sum_squares
+    cast("sum" as double) as "sum", cast(sum_squares as double) as sum_squares,
+    sum_so_far
 from marts.experiment_arms
 """
 DELAY_ARMS = """

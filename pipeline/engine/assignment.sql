@@ -2,7 +2,7 @@
 -- sample_share, is_auto, is_holdout, has_holdout_arm, holdout, drawn_at), temp table `account_of` (who is drawn with
 -- others), relations `step`, `arm_range`. Out: temp table `assigned` (enrollment_id, arm, reason, …), and the new rows
 -- of `assignments`. The stored row is the truth, the hash only proposes (R13); after an applied decision new units get
--- the winner, outside the analysis (R14).
+-- the winner, outside the analysis (R14); whoever would get an arm that was stopped for harm gets the control, as well.
 
 create or replace temp table assigned as
 with units as (
@@ -39,6 +39,7 @@ proposed as (
         u.*,
         s.arm as stored_arm,
         w.arm as winning_arm,
+        p.arm is not null as is_stored_stopped,
         -- 52 bits of a salted hash, as a fraction; one salt per experiment keeps experiments independent
         ('0x' || md5($salt || ':' || coalesce(u.experiment_id, '') || ':' || u.unit_id)[:13])::bigint
         / 4503599627370496.0 as draw,
@@ -46,6 +47,7 @@ proposed as (
         / 4503599627370496.0 as sample_draw
     from units as u
     left join stored as s on u.experiment_id = s.experiment_id and u.unit_id = s.unit_id
+    left join stopped_arm as p on s.experiment_id = p.experiment_id and s.arm = p.arm
     left join winner as w on u.experiment_id = w.experiment_id and u.is_auto
 ),
 
@@ -64,11 +66,11 @@ drawn as (
             -- A ghost gets no words, whatever its account or its earlier life.
             when p.is_holdout then '(holdout)'
             -- Held out once, contacted now: the row stays, and nobody is sent what has no words.
-            when p.stored_arm = '(holdout)' then p.control
+            when p.stored_arm = '(holdout)' or p.is_stored_stopped then p.control
             when p.stored_arm is not null then p.stored_arm
             when p.is_void or p.is_step_holdout then p.control
             when p.winning_arm is not null then p.winning_arm
-            when p.sample_draw >= p.sample_share then p.control
+            when p.sample_draw >= p.sample_share or x.arm is not null then p.control
             else r.arm
         end as arm,
         case
@@ -77,7 +79,7 @@ drawn as (
             when p.stored_arm is not null then 'stored'
             when p.is_void or p.is_step_holdout then 'outside'
             when p.winning_arm is not null then case when p.is_holdout then 'outside' else 'winner' end
-            when p.sample_draw >= p.sample_share then 'outside'
+            when p.sample_draw >= p.sample_share or x.arm is not null then 'outside'
             else 'hash'
         end as reason,
         p.is_holdout
@@ -88,6 +90,7 @@ drawn as (
             and p.range_step_ix = r.step_ix
             and p.draw >= r.low
             and p.draw < r.high
+    left join stopped_arm as x on p.experiment_id = x.experiment_id and r.arm = x.arm
 )
 
 select

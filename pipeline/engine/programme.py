@@ -258,10 +258,20 @@ def _create_relations(
     create_waits(con, programme.steps)
     con.execute(
         """
+        create or replace temp table stopped_arm as
+        select distinct experiment_id, unnest(stopped) as arm
+        from looks
+        where stopped is not null
+        """
+    )
+    con.execute(
+        """
         create or replace temp table winner as
         select experiment_id, min_by(winner, applied_at) as arm
         from looks
-        where applied_at is not null and winner is not null
+        where
+            applied_at is not null and winner is not null
+            and (experiment_id, winner) not in (select (experiment_id, arm) from stopped_arm)
         group by experiment_id
         """
     )

@@ -433,7 +433,8 @@ create table looks (
     winner varchar,                     -- arm
     reason varchar not null,            -- in words
     evidence json not null,             -- everything needed to recompute the decision, boundary state included
-    applied_at timestamptz              -- when the winner was applied, for automatic ones
+    applied_at timestamptz,             -- when the winner was applied, for automatic ones
+    stopped varchar[]                   -- arms that do harm: no further lead gets them, for automatic ones
 );
 
 create table jobs (

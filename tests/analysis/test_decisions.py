@@ -53,6 +53,7 @@ def day_rows(arm, events, n, day=1, **changed):
         "n": n,
         "sum": float(events),
         "sum_squares": float(events),
+        "sum_so_far": float(events),
         **changed,
     }
 
@@ -310,3 +311,29 @@ def test_nothing_is_expected_before_burn_in():
     columns = ["shrunk_effect", "shrunk_low", "probability_best", "expected_loss"]
     assert decisions.select(columns).row(0) == (None,) * 4
     assert comparisons["probability_better"].to_list() == [None]
+
+
+def with_harm(complaints=(8, 40)):
+    rows = [day_rows("a", 250, 8400), day_rows("b", 350, 8400)]
+    return rows + [
+        day_rows(arm, 0, 8400, metric="complained", is_primary=False, sum_so_far=float(count))
+        for arm, count in zip("ab", complaints, strict=True)
+    ]
+
+
+def test_complaints_of_all_leads_so_far_stop_an_arm_and_are_no_secondary_metric():
+    decisions, comparisons = decide([experiment()], with_harm())
+    assert decisions.select("state", "winner").row(0) == ("harmful", None)
+    assert json.loads(decisions["evidence"][0])["stopped"] == ["b"]
+    assert comparisons["metric"].unique().to_list() == ["replied"]
+    calm, _ = decide([experiment()], with_harm((8, 9)))
+    assert calm["state"].to_list() == ["winner"]
+
+
+def test_leads_that_were_lost_unevenly_on_the_way_break_the_test():
+    arms = [day_rows("a", 250, 5000), day_rows("b", 350, 5000)]
+    lost = [
+        day_rows(arm, count, 5000, metric="unsent", is_primary=False)
+        for arm, count in (("a", 40), ("b", 120))
+    ]
+    assert decide([experiment()], arms + lost)[0]["state"].to_list() == ["invalid"]

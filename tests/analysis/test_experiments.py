@@ -7,13 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.analysis.experiments import Arm, ArmStats, Design, decide_experiment
+from pipeline.analysis.guardrails import Exposure
 
 OPEN = Design("replied", control="a", planned_leads=10_000)
 PLANNED = Design("replied", mode="planned", control="a", planned_leads=10_000)
 
 
 def arm(name, events, n, role="treatment", share=0.5, assigned=None):
-    return Arm(name, role, share, n if assigned is None else assigned, ArmStats(n, events, events))
+    return Arm(
+        name, role, share, n if assigned is None else assigned, stats=ArmStats(n, events, events)
+    )
 
 
 def two(a, b, n=5000):
@@ -293,3 +296,116 @@ def test_a_real_difference_is_found_as_often_as_designed(mode, least, most_used)
     right = sum(w == "arm 1" for w in found) / tests
     assert right >= least - two_errors(least, tests)
     assert used <= most_used + 0.03
+
+
+# --- harm, and leads lost on the way ---------------------------------------------------------------
+
+
+def bad(**counts):
+    return {
+        "complained": [
+            Exposure(name, 8400, count, 0.5, is_control=name == "a")
+            for name, count in counts.items()
+        ]
+    }
+
+
+def test_harm_ends_a_test_of_two_whatever_the_arm_gains():
+    decision = decide_experiment(OPEN, two(250, 350), exposures=bad(a=8, b=30))
+    assert (decision.state, decision.winner) == ("harmful", None)
+    assert decision.reason == (
+        "b does harm: 30 of 8,400 leads of b complained, and 8 of 8,400 of a. Keep a."
+    )
+    assert decision.evidence["stopped"] == ["b"]
+
+
+def test_harm_is_not_forgotten_when_the_counts_calm_down():
+    first = decide_experiment(OPEN, two(250, 350), exposures=bad(a=8, b=30))
+    later = decide_experiment(
+        OPEN, two(250, 350), exposures=bad(a=30, b=31), previous=through_json(first.evidence)
+    )
+    assert (later.state, later.evidence["stopped"]) == ("harmful", ["b"])
+
+
+def test_harm_that_shows_late_overrules_a_winner():
+    first = decide_experiment(OPEN, two(250, 350), exposures=bad(a=8, b=9))
+    assert (first.state, first.winner) == ("winner", "b")
+    assert "Guardrails pending" in first.reason
+    assert "complained" in first.reason
+    later = decide_experiment(
+        OPEN, two(250, 350), exposures=bad(a=8, b=30), previous=through_json(first.evidence)
+    )
+    assert (later.state, later.winner) == ("harmful", None)
+
+
+def test_a_test_of_three_goes_on_without_the_arm_that_does_harm():
+    # b was stopped: it got no further leads, which breaks no split.
+    arms = [*three(300, 310, 450)]
+    arms[1] = arm("b", 310, 2000, share=1 / 3)
+    decision = decide_experiment(OPEN, arms, exposures=bad(a=8, b=30, c=8))
+    assert (decision.state, decision.winner) == ("winner", "c")
+    assert "b is taken out for harm" in decision.reason
+    assert not decision.sample_ratio.is_alarm
+    assert set(decision.best) == {"a", "c"}
+
+
+def test_a_control_that_no_sender_may_send_is_for_a_person():
+    limits = {
+        "bounced": [Exposure("a", 8400, 700, 0.5, is_control=True), Exposure("b", 8400, 690, 0.5)]
+    }
+    decision = decide_experiment(OPEN, two(250, 350), exposures=limits)
+    assert decision.state == "harmful"
+    assert "A person looks" in decision.reason
+    assert decision.evidence["stopped"] == ["b"]
+
+
+def test_leads_lost_unevenly_on_the_way_make_it_invalid():
+    sound = decide_experiment(OPEN, two(250, 350), lost={"a": 100, "b": 110})
+    assert sound.state == "winner"
+    broken = decide_experiment(OPEN, two(250, 350), lost={"a": 60, "b": 140})
+    assert (broken.state, broken.winner) == ("invalid", None)
+    assert "never went out" in broken.reason
+    assert decide_experiment(OPEN, [], lost={"a": 1}).state == "collecting"
+
+
+# --- edges and laws --------------------------------------------------------------------------------
+
+
+def test_an_arm_added_later_has_no_past_and_breaks_nothing():
+    first = decide_experiment(PLANNED, two(150, 150, 3000))
+    third = 1 / 3
+    arms = [
+        arm("a", 160, 3200, "control", third),
+        arm("b", 160, 3200, share=third),
+        arm("c", 12, 200, share=third),
+    ]
+    later = decide_experiment(PLANNED, arms, previous=through_json(first.evidence))
+    # Its share was not there from the start, which is a broken split to whoever looks at the counts.
+    assert later.state == "invalid"
+    assert {pair.arm for pair in later.comparisons} == {"b", "c"}
+    assert math.isfinite(later.p_value)
+
+
+@pytest.mark.parametrize("n", [100, 5000, 50_000])
+def test_one_buyer_decides_nothing(n):
+    buyer = Arm("b", "treatment", 0.5, n, stats=ArmStats(n, 9000.0, 9000.0**2))
+    nobody = Arm("a", "control", 0.5, n, stats=ArmStats(n))
+    decision = decide_experiment(Design("revenue(sale)", control="a"), [nobody, buyer])
+    assert decision.state == "collecting"
+    assert "0 of the 10" in decision.reason
+
+
+def test_a_plan_that_is_full_stays_closed_whatever_comes():
+    first = decide_experiment(PLANNED, two(300, 300))
+    previous = through_json(first.evidence)
+    multiplier = math.inf
+    for more in range(1, 6):
+        n = 5000 + 1000 * more
+        later = decide_experiment(PLANNED, two(300, 300, n), previous=previous)
+        previous = through_json(later.evidence)
+        assert previous["pairs"][0]["boundary"]["multiplier"] is None
+        assert previous["pairs"][0]["boundary"]["spent"] == pytest.approx(0.04)
+        # What remains is the sequence that never closes: never as low as the plan's own boundary.
+        assert previous["pairs"][0]["multiplier"] > 2.9
+        multiplier = min(multiplier, previous["pairs"][0]["multiplier"])
+    assert multiplier > first.evidence["pairs"][0]["multiplier"]

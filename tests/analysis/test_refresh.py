@@ -142,9 +142,9 @@ DECISIONS = """
 create schema analysis;
 create table analysis.experiment_decisions as
 select 'auto' as experiment_id, date '{day}' as looked_on, '{state}' as state, 'b' as winner,
-    'why' as reason, json('{{"has_full_week": {full}}}') as evidence, true as is_auto
+    'why' as reason, json('{{"has_full_week": {full}, "stopped": ["c"]}}') as evidence, true as is_auto
 union all
-select 'by_hand', date '{day}', '{state}', 'b', 'why', json('{{}}'), false;
+select 'by_hand', date '{day}', '{state}', 'b', 'why', json('{{"stopped": ["c"]}}'), false;
 """
 
 
@@ -173,4 +173,9 @@ def test_a_winner_is_applied_once_after_a_full_week_where_the_file_says_auto(hom
         ("by_hand", "2026-04-02", False),
         ("by_hand", "2026-04-03", False),
         ("by_hand", "2026-04-04", False),
+    ]
+    # Harm waits for nothing, and by hand it is a person who acts.
+    assert ledger(home, "select distinct experiment_id, stopped from looks order by all") == [
+        ("auto", ["c"]),
+        ("by_hand", None),
     ]

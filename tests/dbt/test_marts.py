@@ -245,6 +245,29 @@ def test_every_experiment_has_its_sequences_goal_and_its_money_beside(ask: Ask) 
     assert arms(ask, "subject_1", "unsubscribed")[0] == ("a", 3, 2, 0, 0, False)
 
 
+def test_guardrails_count_everybody_drawn_so_far_and_the_lost_are_told_by_arm(ask: Ask) -> None:
+    assert ask(
+        "select metric, arm, sum(n_assigned)::int, sum(sum_so_far)::int, sum(sum)::int "
+        "from marts.experiment_arms where experiment_id = 'subject_1' "
+        "and metric in ('bounced', 'complained', 'unsent') group by all order by all"
+    ) == [
+        ("bounced", "a", 3, 1, 1),
+        ("bounced", "b", 2, 0, 0),
+        ("complained", "a", 3, 0, 0),
+        ("complained", "b", 2, 0, 0),
+        ("unsent", "a", 3, 0, 0),
+        ("unsent", "b", 2, 0, 0),
+    ]
+
+
+def test_who_had_answered_before_the_draw_is_a_covariate(ask: Ask) -> None:
+    assert ask(
+        "select arm, sum(n)::int, sum(n_engaged)::int, sum(sum_engaged)::int "
+        "from marts.experiment_arms where experiment_id = 'subject_1' and metric = 'replied' "
+        "group by all order by all"
+    ) == [("a", 2, 1, 0), ("b", 2, 0, 0)]  # 4 had bought before, and did not reply
+
+
 def test_units_are_counted_by_day_of_assignment(ask: Ask) -> None:
     assert ask(
         "select arm, assigned_on, n_assigned, n from marts.experiment_arms "

@@ -130,7 +130,7 @@ def test_after_an_applied_decision_new_leads_get_the_winner_outside_the_analysis
     world.tick()
     with open_ledger(world.home) as con:
         con.execute(
-            "insert into looks values ('subject_1', $n::date, $n, 'winner', 'y', 'for the test', '{}', $n)",
+            "insert into looks values ('subject_1', $n::date, $n, 'winner', 'y', 'for the test', '{}', $n, null)",
             {"n": world.now},
         )
     world.land(leads=[{"email": f"w{i}@example.com", "source": "ONE"} for i in range(30)])
@@ -140,6 +140,28 @@ def test_after_an_applied_decision_new_leads_get_the_winner_outside_the_analysis
     )
     assert rows == [("y", "winner", 30)]
     assert sum(arms(world).values()) == 40
+
+
+def test_an_arm_that_was_stopped_for_harm_gets_no_further_lead(world):
+    sequence(world)
+    world.leads(60)
+    world.tick()
+    before = arms(world)
+    with open_ledger(world.home) as con:
+        # Named first, found harmful later: the harm is obeyed.
+        con.execute(
+            "insert into looks values ('subject_1', $n::date, $n, 'winner', 'y', 'named', '{}', $n, null), "
+            "('subject_1', $n::date + 1, $n, 'harmful', null, 'stopped', '{}', null, ['y'])",
+            {"n": world.now},
+        )
+    world.land(leads=[{"email": f"h{i}@example.com", "source": "ONE"} for i in range(60)])
+    world.tick()
+    after = arms(world)
+    assert after["y"] == before["y"]
+    # Who would have had the control is in the test as before, the others are outside it.
+    assert before["x"] < after["x"] < before["x"] + 60
+    sent = world.rows("select variant, count(*) from sends group by all order by all")
+    assert dict(sent) == {"x": 120 - before["y"], "y": before["y"]}
 
 
 DELAY = """  - {{id: a, channel: email, subject: Hi, body: templates/hello.md}}

@@ -43,8 +43,15 @@ goals as (
 fixed as (
     select
         experiment_id,
-        unnest(['replied', 'clicked', 'unsubscribed']) as metric
+        unnest(['replied', 'clicked', 'unsubscribed', 'complained', 'bounced']) as metric
     from experiments
+    union all
+    -- Words change nothing before the message is sent: arms that lose leads on the way there are not comparable.
+    select
+        experiment_id,
+        'unsent' as metric
+    from experiments
+    where varies = 'content' and origin = 'live'
 ),
 
 named as (

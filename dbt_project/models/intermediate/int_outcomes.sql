@@ -1,7 +1,7 @@
--- One row per experiment, metric and matured unit that had the outcome.
+-- One row per experiment, metric and unit that had the outcome.
 with units as (
     select * from {{ ref('int_assigned_units') }}
-    where is_matured and not is_conflicting
+    where not is_conflicting
 ),
 
 unit_leads as (
@@ -14,11 +14,36 @@ metrics as (
 
 events as (
     select * from {{ ref('stg_events') }}
-    where kind in ('opened', 'clicked', 'replied', 'call_answered', 'unsubscribed', 'custom') and verdict = 'human'
+    where
+        kind in ('bounced', 'complained')
+        or (
+            kind in ('opened', 'clicked', 'replied', 'call_answered', 'unsubscribed', 'custom')
+            and verdict = 'human'
+        )
 ),
 
 conversions as (
     select * from {{ ref('int_conversions') }}
+),
+
+experiments as (
+    select * from {{ ref('stg_experiments') }}
+),
+
+sends as (
+    select * from {{ ref('int_sends') }}
+    where was_sent
+),
+
+-- Whose message of the tested step went out.
+reached as (
+    select distinct
+        l.experiment_id,
+        l.unit_id
+    from unit_leads as l
+    inner join experiments as e on l.experiment_id = e.experiment_id
+    inner join sends as s
+        on l.enrollment_id = s.enrollment_id and e.sequence_id = s.sequence_id and e.step_id = s.step_id
 ),
 
 -- Every signal under the name of the metric it counts for. Conversions belong to the lead, whatever the enrollment.
@@ -61,13 +86,14 @@ signals as (
     from conversions
 ),
 
-final as (
+signalled as (
     select
         u.experiment_id,
         m.metric,
         u.unit_id,
         u.arm,
         u.assigned_on,
+        u.is_matured,
         cast(
             case when m.metric like 'revenue(%' then sum(s.value) else max(s.value) end as decimal(18, 4)
         ) as value
@@ -80,7 +106,28 @@ final as (
             and s.occurred_at >= u.assigned_at
             and s.occurred_at <= u.window_until_at
     inner join metrics as m on u.experiment_id = m.experiment_id and s.metric = m.metric
-    group by u.experiment_id, m.metric, u.unit_id, u.arm, u.assigned_on
+    group by u.experiment_id, m.metric, u.unit_id, u.arm, u.assigned_on, u.is_matured
+),
+
+unsent as (
+    select
+        u.experiment_id,
+        m.metric,
+        u.unit_id,
+        u.arm,
+        u.assigned_on,
+        u.is_matured,
+        cast(1 as decimal(18, 4)) as value
+    from units as u
+    inner join metrics as m on u.experiment_id = m.experiment_id and m.metric = 'unsent'
+    anti join reached as r on u.experiment_id = r.experiment_id and u.unit_id = r.unit_id
+    where u.is_matured
+),
+
+final as (
+    select * from signalled
+    union all
+    select * from unsent
 )
 
 select * from final

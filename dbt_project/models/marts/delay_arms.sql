@@ -15,6 +15,7 @@ units as (
 
 outcomes as (
     select * from {{ ref('int_outcomes') }}
+    where is_matured
 ),
 
 drawn as (

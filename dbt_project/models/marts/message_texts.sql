@@ -20,6 +20,7 @@ units as (
 
 outcomes as (
     select * from {{ ref('int_outcomes') }}
+    where is_matured
 ),
 
 versions as (
