@@ -15,6 +15,7 @@ import duckdb
 
 from pipeline.engine.advance import advance
 from pipeline.engine.programme import Programme
+from pipeline.ledger.serials import draw_numbers
 from pipeline.ledger.statements import fetch_value, run_file
 from pipeline.sequences.compiled import CompiledSequence
 
@@ -257,10 +258,8 @@ def _write(con: duckdb.DuckDBPyConnection, salt: str, now: datetime) -> int:
     count = int(fetch_value(con, "select count(*) from entering"))
     if count == 0:
         return 0
-    first = fetch_value(
-        con, "select min(n) from (select nextval('enrollment_ids') as n from range(?))", [count]
-    )
-    run_file(con, _HERE / "enroll_write.sql", base=int(first) - 1, now=now)
+    base = draw_numbers(con, "enrollment_ids", count) - 1
+    run_file(con, _HERE / "enroll_write.sql", base=base, now=now)
     if fetch_value(con, "select exists (from entered where command_id is not null)"):
         run_file(con, _HERE / "enroll_answer.sql", now=now)
     return advance(con, salt)

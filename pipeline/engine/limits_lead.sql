@@ -9,7 +9,7 @@ select
     r.window_id,
     r.zone,
     r.is_ghost as is_holdout,
-    z.local_on,
+    r.local_on,
     coalesce(q.per_day, h.per_day) as per_day,
     coalesce(q.per_week, h.per_week) as per_week,
     coalesce(q.gap_seconds, h.gap_seconds) as gap_seconds,
@@ -18,7 +18,6 @@ select
         partition by r.lead_id order by (r.count_sends = 0), r.due_at, r.enrollment_id
     ) as place
 from reachable as r
-inner join zone_now as z on r.window_id = z.window_id and r.zone = z.zone
 inner join lead_limit as h on h.sequence_id = '*'
 left join lead_limit as q on r.sequence_id = q.sequence_id
 where r.is_contact and r.status = 'waiting' and r.stopped_by is null;

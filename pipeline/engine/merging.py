@@ -17,6 +17,7 @@ from pipeline.engine.programme import load_programme
 from pipeline.engine.reactions import react_in_running
 from pipeline.engine.story import find_lead
 from pipeline.engine.tick import load_files
+from pipeline.ledger.serials import draw_numbers
 from pipeline.ledger.statements import fetch_value, run_file
 from pipeline.ledger.store import open_ledger, transaction
 from pipeline.sequences.compiled import CompiledSequence
@@ -167,7 +168,7 @@ def _merge(
         other=other,
         now=now,
         by=by,
-        next_change=fetch_value(con, "select nextval('change_numbers')"),
+        next_change=draw_numbers(con, "change_numbers", 1),
     )
     ended = con.sql(
         "select e.sequence_id as sequence, x.enrollment_id as enrollment, x.reason "

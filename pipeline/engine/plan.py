@@ -22,6 +22,7 @@ from pipeline.engine.programme import Programme, case_by_step
 from pipeline.engine.trials import apply_arms, apply_senders
 from pipeline.engine.viability import choose_channels
 from pipeline.engine.waits import settle_waits
+from pipeline.ledger.serials import draw_numbers
 from pipeline.ledger.statements import run_file
 from pipeline.sequences.calendars import Calendar, open_windows
 from pipeline.sequences.compiled import CompiledStep
@@ -38,23 +39,6 @@ _WINDOW_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "close_at": pl.Datetime("us", "UTC"),
 }
 _DAY_SCHEMA = {"zone": pl.String, "local_on": pl.Date}
-
-
-_SLOT_WINDOWS = """
-create or replace temp table slot_window as
-with spans as (
-    select
-        *,
-        lag(close_at, 1, $first) over (partition by window_id, zone order by close_at) as after_at
-    from open_window
-)
-
-select *, unnest(range(
-    epoch_us(after_at) // 86400000000, epoch_us(least(close_at, $now)) // 86400000000 + 1
-)) as day_no
-from spans
-where after_at <= $now
-"""
 
 
 def plan(
@@ -106,9 +90,17 @@ def _plan_messages(
     run_file(con, _HERE / "plan_verdicts.sql")
     apply_limits(con, programme, now)
     run_file(con, _HERE / "plan_outcomes.sql")
-    run_file(con, _HERE / "plan_write.sql")
+    run_file(con, _HERE / "plan_write.sql", send_base=_draw_send_base(con))
     advance(con, salt)
     return dict(con.execute("select outcome, count(*) from verdicts group by outcome").fetchall())
+
+
+def _draw_send_base(con: duckdb.DuckDBPyConnection) -> int:
+    """Reserve a number for every row of `verdicts`; return what its place in the table adds to."""
+    first, count = con.execute(
+        "select coalesce(min(rowid), 0), coalesce(max(rowid) - min(rowid) + 1, 0) from verdicts"
+    ).fetchall()[0]
+    return draw_numbers(con, "send_ids", count) - int(first)
 
 
 def _step_conditions(programme: Programme) -> str:
@@ -153,11 +145,7 @@ def _windows(
 
 
 def _create_windows(con: duckdb.DuckDBPyConnection, programme: Programme, now: datetime) -> None:
-    """Create `open_window` (windows of each calendar and zone) and what is read from it.
-
-    `zone_now` says what is next; `slot_window` has, for each day, the windows that are the next to
-    close at some instant of it: joining by day is many times faster than a join as of an instant.
-    """
+    """Create `open_window` (windows of each calendar and zone) and what is read from it."""
     quiet_hours = programme.workspace.quiet_hours
     for channel in quiet_hours:
         # The same calendar has other windows on a channel with quiet hours (R3).
@@ -189,41 +177,18 @@ def _create_windows(con: duckdb.DuckDBPyConnection, programme: Programme, now: d
     con.register("window_frame", frame)
     con.execute("create or replace temp table open_window as select * from window_frame")
     con.unregister("window_frame")
-    con.execute(_SLOT_WINDOWS, {"now": now, "first": min((row[-1] for row in pairs), default=now)})
     clock = Clock.read(programme.workspace.timezone, now)
     zones = sorted({zone for *_, zone, _ in pairs})
     days = [now.astimezone(ZoneInfo(zone)).date() for zone in zones]
     con.register("day_frame", pl.DataFrame({"zone": zones, "local_on": days}, schema=_DAY_SCHEMA))
-    con.execute(
-        """
-        create or replace temp table zone_now as
-        select
-            d.window_id,
-            d.zone,
-            coalesce(
-                min(greatest(w.open_at, $now)) filter (where w.close_at > $now),
-                $never
-            ) as now_opens_at,
-            coalesce(
-                min(greatest(w.open_at, $tomorrow)) filter (where w.close_at > $tomorrow),
-                $never
-            ) as next_day_opens_at,
-            coalesce(
-                min(greatest(w.open_at, $next_hour)) filter (where w.close_at > $next_hour),
-                $never
-            ) as next_hour_opens_at,
-            any_value(y.local_on) as local_on
-        from (select distinct window_id, zone from due where channel is not null) as d
-        inner join day_frame as y on d.zone = y.zone
-        left join open_window as w on d.window_id = w.window_id and d.zone = w.zone
-        group by d.window_id, d.zone
-        """,
-        {
-            "now": now,
-            "tomorrow": clock.tomorrow,
-            "next_hour": clock.next_hour,
-            "never": _whole_day(now) + _FARTHEST,
-        },
+    run_file(
+        con,
+        _HERE / "plan_windows.sql",
+        now=now,
+        first=min((row[-1] for row in pairs), default=now),
+        tomorrow=clock.tomorrow,
+        next_hour=clock.next_hour,
+        never=_whole_day(now) + _FARTHEST,
     )
     con.unregister("day_frame")
 

@@ -5,9 +5,10 @@ create or replace temp table candidates as
 select
     due.* exclude (late_seconds, late_then, end_status, max_attempts, is_absent),
     greatest(w.open_at, due.slot_at) as true_slot_at,
-    z.now_opens_at,
+    w.now_opens_at,
+    w.local_on,
     case
-        when z.now_opens_at > due.now_at then 'window'
+        when w.now_opens_at > due.now_at then 'window'
         when due.status = 'retry' then null
         when
             due.late_then = 'skip'
@@ -30,14 +31,13 @@ left join (
     inner join leads as l on d.lead_id = l.lead_id
 ) as known
     on due.enrollment_id = known.known_id
-left join slot_window as w
+inner join slot_window as w
     on
         due.window_id = w.window_id
         and due.zone = w.zone
         and epoch_us(due.slot_at) // 86400000000 = w.day_no
         and due.slot_at >= w.after_at
         and due.slot_at < w.close_at
-left join zone_now as z on due.window_id = z.window_id and due.zone = z.zone
 where due.channel is not null;
 
 create or replace temp table drawing as

@@ -17,7 +17,6 @@ select
         when r.is_ghost then 'step_holdout'
     end as reason,
     case when r.stopped_by in ('window', 'preferred_hours') then r.now_opens_at else p.until_at end as until_at,
-    case when outcome = 'claimed' then coalesce(r.send_id, nextval('send_ids')) end as claimed_send_id,
     a.arm as content_arm
 from reachable as r
 left join postponed_by_limits as p on r.enrollment_id = p.enrollment_id

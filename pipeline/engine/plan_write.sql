@@ -1,8 +1,10 @@
 -- Writes what was decided: claims into `sends`, everything into `why`, new states into `live`, the skipped into `moving`.
+-- In: `verdicts`, and numbers of sends for all its rows: each has that of its place, counted from $send_base.
 
 create or replace temp view claims as
 select
     v.*,
+    v.rowid as row_no,
     v.attempts + 1 as attempt,
     coalesce(v.content_arm, v.arm) as variant
 from verdicts as v
@@ -10,7 +12,7 @@ where v.outcome = 'claimed';
 
 insert into sends by name
 select
-    c.claimed_send_id as send_id,
+    $send_base + c.row_no as send_id,
     c.enrollment_id,
     c.lead_id,
     c.version_id,
@@ -21,11 +23,10 @@ select
     c.now_at as claimed_at,
     greatest(c.true_slot_at, c.slot_at) as slot_at,
     c.zone,
-    z.local_on,
+    c.local_on,
     'live' as origin,
     c.recipient_domain
 from claims as c
-inner join zone_now as z on c.window_id = z.window_id and c.zone = z.zone
 where c.send_id is null;
 
 insert into reclaims by name
@@ -36,11 +37,10 @@ select
     c.channel,
     c.sender,
     c.now_at as claimed_at,
-    z.local_on,
+    c.local_on,
     c.recipient_domain,
     c.attempt
 from claims as c
-inner join zone_now as z on c.window_id = z.window_id and c.zone = z.zone
 where c.send_id is not null and c.status = 'waiting';
 
 -- A retry is the same decision, tried again: it has its row.
@@ -66,7 +66,7 @@ select
     'claimed',
     null,
     null,
-    claimed_send_id,
+    coalesce(send_id, $send_base + row_no),
     attempt
 from claims
 where status != 'retry';
@@ -127,7 +127,7 @@ select
     is_paused,
     is_ended,
     arm,
-    claimed_send_id as send_id,
+    coalesce(send_id, $send_base + row_no) as send_id,
     attempt as attempts,
     sent_mask,
     opened_mask,

@@ -25,6 +25,7 @@ from pipeline.engine.pauses import read_halted
 from pipeline.engine.preferred_scores import Scores, read_hour_scores
 from pipeline.engine.registry import register_prices, register_sequences
 from pipeline.engine.waits import create_waits
+from pipeline.ledger.serials import draw_numbers
 from pipeline.ledger.statements import fetch_value
 from pipeline.sequences.compiled import (
     CompiledSequence,
@@ -145,7 +146,7 @@ def _register_version(
     )
     if known is not None:
         return int(known)
-    version_id = int(fetch_value(con, "select nextval('version_ids')"))
+    version_id = draw_numbers(con, "version_ids", 1)
     con.execute(
         "insert into sequence_versions values (?, ?, ?, ?, ?, ?, ?, 'live')",
         [

@@ -17,6 +17,7 @@ import duckdb
 import polars as pl
 
 from pipeline.inbound.verdicts import VERDICT_VERSION, judge_features
+from pipeline.ledger.serials import Serial, draw_numbers
 from pipeline.ledger.statements import run_file
 from pipeline.sequences.vocabulary import Channel, EventKind
 
@@ -24,14 +25,6 @@ from pipeline.sequences.vocabulary import Channel, EventKind
 MAX_BYTES = 16 * 1024 * 1024
 
 JOURNAL_PREFIX = "journal-"
-
-_NEXT = {
-    "change_numbers": "select nextval('change_numbers') from range($n)",
-    "enrollment_ids": "select nextval('enrollment_ids') from range($n)",
-    "rejected_ids": "select nextval('rejected_ids') from range($n)",
-    "send_ids": "select nextval('send_ids') from range($n)",
-    "version_ids": "select nextval('version_ids') from range($n)",
-}
 
 # Kinds that a verdict is about or depends on, and kinds that say whom not to write to.
 _JUDGED = {EventKind.OPENED, EventKind.CLICKED, EventKind.DELIVERED}
@@ -111,13 +104,9 @@ class _Batch:
         rows = self.con.execute(query).fetchall()
         return int(rows[0][0])
 
-    def draw(self, sequence: str, n: int) -> int:
-        """Draw n numbers of a sequence; return the one before the first."""
-        if n == 0:
-            return 0
-        numbers = self.con.execute(_NEXT[sequence], {"n": n}).fetchall()
-        # The ledger has one writer, so they are contiguous.
-        return int(min(number for (number,) in numbers)) - 1
+    def draw(self, serial: Serial, n: int) -> int:
+        """Draw n numbers of a serial; return the one before the first."""
+        return draw_numbers(self.con, serial, n) - 1
 
 
 def ingest(

@@ -447,7 +447,7 @@ def postpone(con, programme, steps, earlier):
         (
             number, s["lead"], s["sequence"], s["sequence"], "UTC", s["sender"], s["domain"],
             s["is_holdout"], s["count_sends"], NOON - timedelta(minutes=s["minutes"]), NOON,
-            s["status"], True, None, NOON, None,
+            s["status"], True, None, NOON, NOON.date(), None,
         )
         for number, s in enumerate(steps)
     ]  # fmt: skip
@@ -456,7 +456,7 @@ def postpone(con, programme, steps, earlier):
         "sequence_id varchar, window_id varchar, zone varchar, sender varchar, "
         "recipient_domain varchar, is_ghost boolean, count_sends smallint, due_at timestamptz, "
         "enrolled_at timestamptz, status varchar, is_contact boolean, stopped_by varchar, "
-        "now_at timestamptz, send_id bigint)"
+        "now_at timestamptz, local_on date, send_id bigint)"
     )
     con.execute("delete from sends")
     for number, (s, minutes) in enumerate(earlier):
@@ -470,7 +470,7 @@ def postpone(con, programme, steps, earlier):
             | {"send_id": number, "at": at, "on": at.date()},
         )
     if rows:
-        con.executemany(f"insert into reachable values ({', '.join('?' * 16)})", rows)
+        con.executemany(f"insert into reachable values ({', '.join('?' * 17)})", rows)
     apply_limits(con, programme, NOON)
     found = con.execute("select enrollment_id, reason from postponed_by_limits").fetchall()
     assert len(found) == len(dict(found)), "a step is postponed once"
