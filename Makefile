@@ -73,7 +73,7 @@ test: $(STAMP)
 	$(call timed,$@,$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not prove" --durations 10 $(ARGS))
 
 prove: $(STAMP)
-	$(call timed,$@,$(BIN)/python -m pytest -m "slow or prove" --durations 10 $(ARGS))
+	$(call timed,$@,$(BIN)/python -m pytest -m "slow or prove or law" --hypothesis-profile deep --durations 10 $(ARGS))
 
 calibrate: $(STAMP)
 	$(call timed,$@,$(BIN)/python -m pytest tests/analysis -m slow -s --durations 10 $(ARGS))

@@ -6,7 +6,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.engine.forecast import forecast
@@ -14,6 +14,7 @@ from pipeline.ledger.store import create_ledger
 from pipeline.settings import DripError, create_keys
 from tests.conftest import TEST_KEYS
 from tests.engine.conftest import World
+from tests.examples import examples
 
 NEW_YORK = ZoneInfo("America/New_York")
 OFFICE = 'calendar: {timezone: lead, days: [mon, tue, wed, thu, fri], hours: "09:00-17:00"}\n'
@@ -108,21 +109,11 @@ WORLDS = {
 }
 
 
-@settings(max_examples=3)
+@examples(3)
 @given(**WORLDS)
-def test_in_any_world_in_which_nobody_reacts_the_forecast_comes_true(tmp_path_factory, **drawn):
-    comes_true(tmp_path_factory, **drawn)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-@settings(max_examples=40)
-@given(**WORLDS)
-def test_in_many_worlds_the_forecast_comes_true(tmp_path_factory, **drawn):
-    comes_true(tmp_path_factory, **drawn)
-
-
-def comes_true(tmp_path_factory, per_day, hours, zone, ahead, holdout, late):
+def test_in_any_world_in_which_nobody_reacts_the_forecast_comes_true(
+    tmp_path_factory, per_day, hours, zone, ahead, holdout, late
+):
     home = tmp_path_factory.mktemp("home")
     create_keys(home, TEST_KEYS)
     create_ledger(home)

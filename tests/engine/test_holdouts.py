@@ -5,7 +5,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
@@ -16,6 +16,7 @@ from pipeline.engine.tick import load_files, tick
 from pipeline.ledger.store import create_ledger, open_ledger
 from pipeline.settings import Settings
 from tests.engine.conftest import WORKSPACE, World
+from tests.examples import examples
 
 MAIL = "  - {id: %s, channel: email, subject: Hi, body: templates/hello.md%s}\n"
 
@@ -217,7 +218,7 @@ def find_ghosts(crowd, salt, shares):
     return {lead for lead, outcome in told if outcome == "held_out"}, len(told)
 
 
-@settings(max_examples=8, deadline=None, phases=[Phase.generate])
+@examples(8, phases=[Phase.generate])
 @given(
     salt=st.text("0123456789abcdef", min_size=8, max_size=8),
     shares=st.tuples(*[st.tuples(st.floats(0, 0.6), st.floats(0, 1))] * 3),

@@ -14,13 +14,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, given
 from hypothesis import strategies as st
 
 from pipeline.ledger.store import create_ledger
 from pipeline.settings import create_keys
 from tests.conftest import TEST_KEYS
 from tests.engine.conftest import MONDAY, World
+from tests.examples import examples
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - where there is one, homes live there
 STEPS = """
@@ -78,7 +79,7 @@ LATEST = """
 Story = dict[str, list[Any]]
 PEOPLE = [f"u{i}@example.com" for i in range(LEADS)]
 STOPPING = ("replied", "unsubscribed", "complained", "bounced", "converted")
-EXAMPLES = settings(max_examples=3, phases=[Phase.generate])
+EXAMPLES = examples(3, phases=[Phase.generate])
 
 
 @dataclass(frozen=True)
@@ -170,8 +171,8 @@ def event(number: int, news: News, now: datetime, messages: dict[str, int]) -> d
     return found
 
 
-@given(NEWS)
 @EXAMPLES
+@given(NEWS)
 def test_nobody_gets_a_step_twice_or_before_its_delay_or_after_opting_out(make_home, news):
     story = live_through(make_home, news)
     steps = Counter((row[0], row[1]) for row in story["outcomes"])
@@ -188,14 +189,14 @@ def test_nobody_gets_a_step_twice_or_before_its_delay_or_after_opting_out(make_h
                 assert not [moment for moment, _ in sent if moment >= out]
 
 
-@given(NEWS)
 @EXAMPLES
+@given(NEWS)
 def test_ticking_twice_is_ticking_once(make_home, news):
     assert live_through(make_home, news, repeats=2) == live_through(make_home, news)
 
 
-@given(NEWS, st.integers(0, 999))
 @EXAMPLES
+@given(NEWS, st.integers(0, 999))
 def test_order_of_arrival_and_duplicates_do_not_matter(make_home, news, seed):
     def twisted(today: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
         draw = random.Random(seed)
@@ -206,8 +207,8 @@ def test_order_of_arrival_and_duplicates_do_not_matter(make_home, news, seed):
     assert live_through(make_home, news, parts=twisted) == live_through(make_home, news)
 
 
-@given(NEWS, st.integers(1, 40))
 @EXAMPLES
+@given(NEWS, st.integers(1, 40))
 def test_other_leads_change_nothing_for_the_first(make_home, news, others):
     assert live_through(make_home, news, others=others) == live_through(make_home, news)
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given
 from hypothesis import strategies as st
 
 from pipeline.engine.merging import merge_leads
@@ -15,6 +15,7 @@ from pipeline.ledger.store import open_ledger
 from pipeline.settings import DripError
 from tests.engine.conftest import MONDAY, World
 from tests.engine.test_laws import fresh_world, make_home
+from tests.examples import examples
 
 __all__ = ["make_home"]
 
@@ -113,12 +114,6 @@ LIVES = st.fixed_dictionaries(
         "news": NEWS,
     }
 )
-EXAMPLES = settings(
-    max_examples=3,
-    deadline=None,
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
 HOURS = (0, 1, 2, 4, 5, 7, 8, 12, 20, 30, 40, 60)
 
 
@@ -138,8 +133,8 @@ def live_an_hour(world: World, life: dict[str, Any], hours: int) -> None:
     world.tick(seconds=11)
 
 
+@examples(3, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(LIVES)
-@EXAMPLES
 def test_merging_loses_no_suppression_doubles_no_contact_and_no_enrollment(make_home, life):
     with fresh_world(make_home) as world:
         world.sequence("one", BRANCHED, head=GOAL)

@@ -4,13 +4,14 @@ from contextlib import suppress
 from datetime import timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.engine.migrating import migrate
 from pipeline.engine.pauses import Target, pause, resume
 from pipeline.engine.story import tell_story
 from pipeline.settings import DripError
+from tests.examples import examples
 
 
 def step(name, after="0m", subject="Hi", more=""):
@@ -175,9 +176,7 @@ def patient(world):
     return world
 
 
-@settings(
-    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@examples(10)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["enrollment", "sequence", "everything"]), st.booleans()),

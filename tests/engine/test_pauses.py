@@ -4,13 +4,14 @@ from contextlib import suppress
 from datetime import timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.engine.pauses import Target, pause, resume, resume_enrollment
 from pipeline.inbound.landing import append_lines, format_instant
 from pipeline.ledger.locks import hold_lock
 from pipeline.settings import DripError
+from tests.examples import examples
 
 STEPS = (
     "  - {id: a, channel: email, subject: Hi, body: templates/hello.md}\n"
@@ -240,9 +241,7 @@ def test_a_paused_campaign_that_no_file_names_any_more_can_be_resumed(running):
     assert running.rows("select count(*) from pauses where resumed_at is null") == [(0,)]
 
 
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@examples(15)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["enrollment", "sequence", "everything"]), st.booleans()),

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.engine.replay import replay
@@ -11,6 +11,7 @@ from pipeline.ledger.store import create_ledger
 from pipeline.settings import DripError, create_keys
 from tests.conftest import TEST_KEYS
 from tests.engine.conftest import ALWAYS, MONDAY, World
+from tests.examples import examples
 
 STEPS = (
     "  - {id: a, channel: email, subject: Hi, body: templates/hello.md}\n"
@@ -250,21 +251,9 @@ DEEDS = st.lists(
 )
 
 
-@settings(max_examples=3)
+@examples(3)
 @given(deeds=DEEDS, per_day=st.sampled_from([None, 3]), every=st.sampled_from([None, 3, 7]))
 def test_in_any_past_the_same_file_makes_no_difference(tmp_path_factory, deeds, per_day, every):
-    tells_the_same(tmp_path_factory, deeds, per_day, every)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-@settings(max_examples=40)
-@given(deeds=DEEDS, per_day=st.sampled_from([None, 3]), every=st.sampled_from([None, 3, 7]))
-def test_in_many_pasts_the_same_file_makes_no_difference(tmp_path_factory, deeds, per_day, every):
-    tells_the_same(tmp_path_factory, deeds, per_day, every)
-
-
-def tells_the_same(tmp_path_factory, deeds, per_day, every):
     home = tmp_path_factory.mktemp("home")
     create_keys(home, TEST_KEYS)
     create_ledger(home)
