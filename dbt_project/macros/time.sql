@@ -54,3 +54,13 @@
 {% macro days_from(first, last) -%}
     cast(unnest(generate_series({{ first }}, {{ last }}, interval '1' day)) as date)
 {%- endmacro %}
+
+{# One row per hour from one instant to another, both included. #}
+{% macro hours_from(first, last) -%}
+    unnest(generate_series({{ first }}, {{ last }}, interval '1' hour))
+{%- endmacro %}
+
+{# One row per week from one Monday to another, both included. #}
+{% macro weeks_from(first, last) -%}
+    cast(unnest(generate_series({{ first }}, {{ last }}, interval '7' day)) as date)
+{%- endmacro %}

@@ -81,7 +81,7 @@ def test_days_are_those_of_the_workspace_everywhere(ask: Ask) -> None:
         (None,),
     ]
     assert ask("select min(worked_on), max(worked_on) from marts.operations") == [
-        (date(2026, 2, 2), date(2026, 3, 30))
+        (date(2026, 2, 2), date(2026, 3, 31))
     ]
 
 
@@ -162,7 +162,7 @@ def test_the_funnel_sums_up_and_leaves_the_held_out_beside(ask: Ask) -> None:
     assert ask(
         "select step_ix, variant, count_entered, count_sent, count_delivered, count_opened, "
         "count_opened_any, count_clicked, count_converted, count_skipped, count_postponed, "
-        "count_refused, count_held_out, click_rate from marts.funnel_steps "
+        "count_refused, count_held_out, click_rate_per_sent from marts.funnel_steps "
         "order by step_ix, variant nulls last"
     ) == [
         (0, "a", 5, 3, 1, 1, 1, 1, 0, 0, 1, 1, 0, 1 / 3),
@@ -176,7 +176,7 @@ def test_the_funnel_sums_up_and_leaves_the_held_out_beside(ask: Ask) -> None:
 def test_cohorts_grow_by_week_and_say_when_they_are_mature(ask: Ask) -> None:
     # Monday 2 March: leads 1, 4, 5, 7, 8; of these 1, 5, 7 converted within a week.
     assert ask(
-        "select weeks_since, count_enrolled, count_converted, conversion_rate, is_mature "
+        "select weeks_since, count_enrolled, count_converted, conversion_rate_per_enrolled, is_mature "
         "from marts.cohort_conversion where cohort_week = '2026-03-02' order by 1"
     ) == [
         (0, 5, 3, 0.6, True),
@@ -381,6 +381,7 @@ def test_a_day_has_what_happened_on_it_or_what_came_of_its_messages(ask: Ask) ->
         (date(2026, 3, 3), "event_time", 2, 0, 1, 0, Decimal(0), True),
         (date(2026, 3, 3), "send_cohort", 2, 1, 1, 1, Decimal(0), True),
         (date(2026, 3, 6), "event_time", 0, 1, 0, 2, Decimal(0), True),
+        (date(2026, 3, 6), "send_cohort", 0, 0, 0, 0, Decimal(0), True),
         (date(2026, 3, 30), "event_time", 1, 0, 0, 0, Decimal(0), True),
         (date(2026, 3, 30), "send_cohort", 1, 0, 0, 0, Decimal(0), False),
     ]
@@ -389,7 +390,8 @@ def test_a_day_has_what_happened_on_it_or_what_came_of_its_messages(ask: Ask) ->
 def test_pressure_counts_leads_by_the_contacts_of_their_week(ask: Ask) -> None:
     assert ask(
         "select week, count_contacts, count_leads, count_leads_of_several_channels, "
-        "count_responded, is_complete from marts.contact_pressure order by 1, 2"
+        "count_responded, is_complete from marts.contact_pressure where count_contacts > 0 "
+        "order by 1, 2"
     ) == [
         (date(2026, 2, 2), 1, 1, 0, 0, True),
         (date(2026, 3, 2), 1, 2, 0, 0, True),
@@ -402,7 +404,7 @@ def test_hours_count_steps_attempts_and_lateness(ask: Ask) -> None:
     assert ask(
         "select hour_at, count_steps, count_sent, count_skipped, count_held_out, count_refused, "
         "count_attempts, count_failed_attempts, failure_rate_per_attempt, late_seconds_p50 "
-        "from marts.operations order by 1"
+        "from marts.operations where count_steps > 0 order by 1"
     ) == [
         (at(2, 2, 15), 1, 1, 0, 0, 0, 1, 0, 0.0, 0.0),
         (at(2, 3, 15), 1, 0, 1, 0, 0, 0, 0, None, None),
@@ -411,6 +413,35 @@ def test_hours_count_steps_attempts_and_lateness(ask: Ask) -> None:
         (at(3, 4, 15), 1, 1, 0, 0, 0, 1, 0, 0.0, 0.0),
         (at(3, 30, 18), 1, 1, 0, 0, 0, 1, 0, 0.0, 0.0),
     ]
+
+
+def test_a_time_series_has_no_holes(ask: Ask) -> None:
+    # From the first enrollment, 1 February, to the day of the facts, by either way of counting.
+    assert ask(
+        "select counted_by, count(*), min(metric_on) from marts.daily_metrics group by 1"
+    ) in (
+        [("event_time", 59, date(2026, 2, 1)), ("send_cohort", 59, date(2026, 2, 1))],
+        [("send_cohort", 59, date(2026, 2, 1)), ("event_time", 59, date(2026, 2, 1))],
+    )
+    # All 28 days of hours before the facts, and two hours that are older and were busy.
+    assert ask(
+        "select count(*), count(*) filter (where count_steps > 0) from marts.operations"
+    ) == [(28 * 24 + 1 + 3, 6)]
+    assert ask(
+        "select week, count_leads from marts.contact_pressure where count_contacts = 0 "
+        "and week > '2026-02-20' order by 1"
+    ) == [
+        (date(2026, 2, 23), 9),
+        (date(2026, 3, 2), 6),
+        (date(2026, 3, 9), 9),
+        (date(2026, 3, 16), 9),
+        (date(2026, 3, 23), 9),
+        (date(2026, 3, 30), 8),
+    ]
+    assert ask(
+        "select count(distinct cohort_week), count(distinct cohort_week) "
+        "filter (where count_enrolled > 0) from marts.cohort_conversion"
+    ) == [(10, 3)]
 
 
 def test_the_backlog_leaves_out_what_is_paused(ask: Ask) -> None:

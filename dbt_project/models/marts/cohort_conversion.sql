@@ -23,13 +23,32 @@ members as (
     from enrollments
 ),
 
-cohorts as (
+spans as (
+    select
+        m.sequence_id,
+        min(m.cohort_week) as first_week,
+        {{ week_of('w.refreshed_on') }} as last_week
+    from members as m
+    cross join refresh as w
+    group by m.sequence_id, w.refreshed_on
+),
+
+-- A week in which nobody entered is a cohort of none, not one that is missing.
+calendar as (
     select
         sequence_id,
-        cohort_week,
-        count(*) as count_enrolled
-    from members
-    group by sequence_id, cohort_week
+        {{ weeks_from('first_week', 'greatest(first_week, last_week)') }} as cohort_week
+    from spans
+),
+
+cohorts as (
+    select
+        c.sequence_id,
+        c.cohort_week,
+        count(m.cohort_week) as count_enrolled
+    from calendar as c
+    left join members as m on c.sequence_id = m.sequence_id and c.cohort_week = m.cohort_week
+    group by c.sequence_id, c.cohort_week
 ),
 
 new_conversions as (
@@ -87,7 +106,7 @@ final as (
         weeks_since,
         count_enrolled,
         count_converted,
-        {{ rate('count_converted', 'count_enrolled') }} as conversion_rate,
+        {{ rate('count_converted', 'count_enrolled') }} as conversion_rate_per_enrolled,
         is_mature
     from cumulated
 )

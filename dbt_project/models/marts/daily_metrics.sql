@@ -109,7 +109,7 @@ money as (
     group by c.sequence_id, {{ local_date('c.converted_at', 'e.timezone') }}, s.sent_on
 ),
 
-counts as (
+happened as (
     select * from reactions
     union all
     select * from starts
@@ -125,6 +125,32 @@ counts as (
     union all
     select 'send_cohort', sequence_id, sent_on, 'without_rate', count_without_rate from money
     where sent_on is not null
+),
+
+-- A day on which nothing happened is one of zeros, by either way of counting, not one that is missing.
+spans as (
+    select
+        h.sequence_id,
+        min(h.metric_on) as first_on,
+        greatest(max(h.metric_on), w.refreshed_on) as last_on
+    from happened as h
+    cross join refresh as w
+    group by h.sequence_id, w.refreshed_on
+),
+
+calendar as (
+    select
+        sequence_id,
+        {{ days_from('first_on', 'last_on') }} as metric_on
+    from spans
+),
+
+counts as (
+    select * from happened
+    union all
+    select 'event_time', sequence_id, metric_on, 'sent', 0 from calendar
+    union all
+    select 'send_cohort', sequence_id, metric_on, 'sent', 0 from calendar
 ),
 
 revenues as (

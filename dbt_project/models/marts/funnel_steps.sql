@@ -55,10 +55,10 @@ counted as (
 final as (
     select
         *,
-        {{ rate('count_opened', 'count_sent') }} as open_rate,
-        {{ rate('count_clicked', 'count_sent') }} as click_rate,
-        {{ rate('count_replied', 'count_sent') }} as reply_rate,
-        {{ rate('count_converted', 'count_sent') }} as conversion_rate
+        {{ rate('count_opened', 'count_sent') }} as open_rate_per_sent,
+        {{ rate('count_clicked', 'count_sent') }} as click_rate_per_sent,
+        {{ rate('count_replied', 'count_sent') }} as reply_rate_per_sent,
+        {{ rate('count_converted', 'count_sent') }} as conversion_rate_per_sent
     from counted
 )
 

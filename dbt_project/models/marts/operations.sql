@@ -67,12 +67,32 @@ refresh as (
     select * from {{ ref('stg_refresh') }}
 ),
 
-hours as (
+busy_hours as (
     select sequence_id, hour_at from processed
     union
     select sequence_id, hour_at from attempted
     union
     select sequence_id, hour_at from late
+),
+
+-- A silent hour is one with zeros, not one that is missing.
+recent as (
+    select
+        b.sequence_id,
+        w.refreshed_at,
+        greatest(min(b.hour_at), {{ hour_of(add_seconds('w.refreshed_at', -28 * 86400)) }}) as first_at
+    from busy_hours as b
+    cross join refresh as w
+    group by b.sequence_id, w.refreshed_at
+),
+
+hours as (
+    select sequence_id, hour_at from busy_hours
+    union
+    select
+        sequence_id,
+        {{ hours_from('first_at', hour_of('refreshed_at')) }} as hour_at
+    from recent
 ),
 
 final as (
