@@ -14,6 +14,7 @@ import polars as pl
 from pipeline.analysis.allocation import allocate_arms
 from pipeline.analysis.conversions import conversion_curves, conversion_times
 from pipeline.analysis.decisions import decide_experiments
+from pipeline.analysis.delay_hints import hint_delays
 from pipeline.analysis.delays import recommend_delays
 from pipeline.analysis.send_times import score_hours
 from pipeline.analysis.words import word_effects
@@ -47,6 +48,33 @@ select
 from marts.message_texts as t
 anti join analysis.experiment_decisions as d
     on t.comparison = d.experiment_id and t.is_randomised and d.state = 'invalid'
+"""
+# A year of messages that can be answered; who bounces or unsubscribes will not answer that one.
+REPLY_TIMES = """
+with messages as (
+    select
+        s.*, r.refreshed_at,
+        least(first_replied_at, first_bounced_at, first_unsubscribed_at) as ended_at,
+        lag(handed_over_at) over each_enrollment as before_at,
+        lag(was_clicked or was_replied) over each_enrollment as was_engaged
+    from marts.sends as s
+    cross join meta.refresh as r
+    where was_sent and origin = 'live' and channel in ('email', 'sms', 'whatsapp')
+    window each_enrollment as (partition by enrollment_id order by handed_over_at, send_id)
+)
+
+select
+    sequence_id, step_id, lead_id,
+    epoch(coalesce(ended_at, refreshed_at) - handed_over_at) / 86400 as days,
+    case ended_at
+        when first_replied_at then 'replied'
+        when first_bounced_at then 'bounced'
+        when first_unsubscribed_at then 'unsubscribed'
+    end as outcome,
+    epoch(handed_over_at - before_at) / 86400 as wait_days,
+    isodow(sent_on) - 1 as weekday, coalesce(was_engaged, false) as was_engaged
+from messages
+where handed_over_at > refreshed_at - interval 365 day
 """
 TIME_TO_CONVERSION = """
 select
@@ -113,6 +141,12 @@ def write_conversion_times(
     return _write(con, "conversion_times", conversion_times(con.sql(TIME_TO_CONVERSION).pl()))
 
 
+def write_delay_hints(con: duckdb.DuckDBPyConnection, now: datetime, looks: pl.DataFrame) -> int:
+    """Write analysis.delay_hints; return its rows. Neither `now` nor `looks` matters."""
+    del now, looks
+    return _write(con, "delay_hints", hint_delays(con.sql(REPLY_TIMES).pl()))
+
+
 # Every function: an open warehouse with its marts and an empty schema `analysis`, the moment of the
 # facts in the workspace's zone, and the latest row of ledger.looks per experiment.
 ANALYSES: dict[str, Analysis] = {
@@ -121,6 +155,7 @@ ANALYSES: dict[str, Analysis] = {
     "delay_recommendations": write_delay_recommendations,
     "conversion_curves": write_conversion_curves,
     "conversion_times": write_conversion_times,
+    "delay_hints": write_delay_hints,
     "arm_weights": write_arm_weights,
     "send_times": write_send_times,
     "word_effects": write_word_effects,

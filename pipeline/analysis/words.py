@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from scipy import optimize, sparse, stats
+from scipy import sparse, stats
 from statsmodels.regression.linear_model import WLS
 
 from pipeline.analysis.arm_stats import LEAST_LEADS
+from pipeline.analysis.shrinkage import learn_prior, shrink
 from pipeline.analysis.wording import STYLES, Kind, Wording, read_wording
 
 Floats = npt.NDArray[np.float64]
@@ -28,7 +29,6 @@ LEAST_TESTS = 20
 """Tests in which a feature has to differ between the texts, before anything is said of it."""
 DISCOVERY_RATE = 0.10
 """Of the features that are found, this share is false on average."""
-LEAST_SPREAD = 0.01
 PARTS = ("subject", "body")
 RANDOMISED, OBSERVED = "randomised", "not causal"
 _SMALLEST = 1e-12
@@ -188,22 +188,6 @@ def style_slopes(texts: Texts, styles: Floats) -> tuple[list[int], Slopes]:
     )
 
 
-def learn_spread(slopes: Slopes) -> float:
-    """Return the standard deviation of true lifts, by maximum likelihood over all features.
-
-    Never below 1 %: a spread of nothing would make every lift exactly nothing.
-    """
-    scale = lift_scale(slopes.base_rate)
-    lifts, errors = slopes.slope * scale, slopes.standard_error * scale
-
-    def cost(log_spread: float) -> float:
-        variance = np.exp(2 * log_spread) + errors**2
-        return float(np.sum(np.log(variance) + lifts**2 / variance))
-
-    bounds = (np.log(LEAST_SPREAD), np.log(2.0))
-    return float(np.exp(optimize.minimize_scalar(cost, bounds=bounds, method="bounded").x))
-
-
 def lift_scale(rates: Floats) -> Floats:
     """Return what turns a slope into a relative lift at these rates."""
     return np.sqrt((1 - rates) / rates)
@@ -342,8 +326,12 @@ def _judge(slopes: Slopes, *, is_randomised: bool) -> list[dict[str, Any]]:
     }
     if is_randomised:
         scale = lift_scale(slopes.base_rate)
-        variance, spread = (slopes.standard_error * scale) ** 2, learn_spread(slopes) ** 2
-        lift = slopes.slope * scale * spread / (spread + variance)
-        half = stats.norm.ppf(0.975) * np.sqrt(spread * variance / (spread + variance))
-        columns |= {"lift": lift, "lift_low": lift - half, "lift_high": lift + half}
+        raw = list(zip(slopes.slope * scale, slopes.standard_error * scale, strict=True))
+        prior = learn_prior(*(list(values) for values in zip(*raw, strict=True)))
+        shrunk = [shrink(float(lift), float(error), prior.spread) for lift, error in raw]
+        columns |= {
+            "lift": [one.effect for one in shrunk],
+            "lift_low": [one.low for one in shrunk],
+            "lift_high": [one.high for one in shrunk],
+        }
     return pl.DataFrame(columns).to_dicts()

@@ -63,6 +63,11 @@ TABLES = [
         ["send_times"],
     ),
     _table(
+        "delay_hints",
+        "What past waits suggest to test. Grain: one row per sequence and step with 50 replies.",
+        ["sends"],
+    ),
+    _table(
         "word_effects",
         "Which words and phrases bring answers. Grain: one row per kind of text and feature.",
         ["message_texts", "experiment_arms", "experiments"],

@@ -19,6 +19,14 @@ NO_LOOKS = pl.DataFrame(
 )
 MARTS = """
 create schema marts;
+create schema meta;
+create table meta.refresh as select timestamptz '2026-03-10 12:00:00+00' as refreshed_at;
+create table marts.sends (
+    send_id bigint, enrollment_id bigint, lead_id bigint, sequence_id varchar, step_id varchar,
+    channel varchar, origin varchar, was_sent boolean, was_clicked boolean, was_replied boolean,
+    handed_over_at timestamptz, sent_on date, first_replied_at timestamptz,
+    first_bounced_at timestamptz, first_unsubscribed_at timestamptz
+);
 create schema analysis;
 create table marts.experiments (
     experiment_id varchar, metric varchar, mode varchar, planned_leads bigint, alpha double,
@@ -83,6 +91,7 @@ def test_marts_become_the_tables_with_their_rows(warehouse):
         "delay_recommendations": 2,
         "conversion_curves": 1,
         "conversion_times": 1,
+        "delay_hints": 0,
         "arm_weights": 0,
         "send_times": 42,
         "word_effects": 0,
@@ -151,3 +160,24 @@ def test_words_are_learned_from_sound_tests_only(warehouse):
         "update marts.experiment_arms set n_assigned = 700 where experiment_id = 'test_7' and arm = 'a'"
     )
     assert write_all(warehouse)["word_effects"] == 0
+
+
+def test_waits_and_replies_are_read_off_the_messages(warehouse):
+    """Each enrollment: a mail, three days later another one, which sixty of 400 answer next day."""
+    warehouse.execute(
+        """
+        insert into marts.sends
+        select
+            2 * i + k, i, i, 'welcome', if(k = 0, 'hello', 'nudge'), 'email', 'live', true, false,
+            k = 1 and i < 60, at_, cast(at_ as date), if(k = 1 and i < 60, at_ + interval 20 hour, null),
+            if(k = 1 and i = 60, at_ + interval 1 hour, null), null
+        from range(400) as e (i)
+        cross join (values (0), (1)) as t (k),
+        lateral (select timestamptz '2026-02-02 10:00:00+00' + k * interval 3 day) as m (at_)
+        """
+    )
+    assert write_all(warehouse)["delay_hints"] == 1
+    (found,) = warehouse.sql(
+        "select step_id, n, count_replied, earliest_days, hazard_ratio from analysis.delay_hints"
+    ).fetchall()
+    assert found == ("nudge", 400, 60, pytest.approx(20 / 24), None)

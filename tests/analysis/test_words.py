@@ -17,10 +17,8 @@ from pipeline.analysis.words import (
     DISCOVERY_RATE,
     LEAST_TESTS,
     WORDS_SCHEMA,
-    Slopes,
     Texts,
     feature_matrix,
-    learn_spread,
     lift_scale,
     within_test_slopes,
     word_effects,
@@ -193,15 +191,6 @@ def test_turning_a_word_around_turns_its_sign(world):
     other = within_test_slopes(texts, sparse.csr_array(1 - presence))
     assert one.slope == pytest.approx(-other.slope, abs=1e-9)
     assert one.standard_error == pytest.approx(other.standard_error, abs=1e-6)
-
-
-def test_the_spread_of_true_lifts_is_learned():
-    rng = np.random.default_rng(3)
-    rates, errors = np.full(400, 0.2), rng.uniform(0.01, 0.03, 400)
-    for true in (0.05, 0.2):
-        slopes = rng.normal(0, true / lift_scale(rates)) + rng.normal(0, errors)
-        found = learn_spread(Slopes(slopes, errors, np.full(400, 50), rates))
-        assert found == pytest.approx(true, rel=0.2)
 
 
 def draw_world(rng, words=300, tests=120, variants=3, leads=400, planted=10, lift=0.18):

@@ -43,6 +43,8 @@ final as (
         s.first_opened_at,
         s.first_clicked_at,
         s.first_replied_at,
+        s.first_bounced_at,
+        s.first_unsubscribed_at,
         s.attempts,
         s.late_seconds
     from sends as s
