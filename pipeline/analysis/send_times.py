@@ -25,6 +25,7 @@ SURE = 0.95
 _DRAWS = 4_000
 _SEED = 214
 _MEANS, _SPREADS = 17, 25
+_SIZES = (5.0, 20_000.0)
 
 SEND_TIMES_SCHEMA: dict[str, pl.DataType] = {
     "sequence_id": pl.String(),
@@ -41,6 +42,21 @@ SEND_TIMES_SCHEMA: dict[str, pl.DataType] = {
     "propensity": pl.Float64(),
     "evidence_label": pl.String(),
     "computed_at": pl.Datetime("us", "UTC"),
+}
+
+HOUR_SENDS = 50_000
+"""Messages from which on single hours are scored as well; before, they would be noise."""
+HOURS_SCHEMA: dict[str, pl.DataType] = {
+    "sequence_id": pl.String(),
+    "weekday": pl.Int64(),
+    "hour": pl.Int64(),
+    "n": pl.Int64(),
+    "count_responded": pl.Int64(),
+    "score": pl.Float64(),
+    "interval_low": pl.Float64(),
+    "interval_high": pl.Float64(),
+    "probability_better": pl.Float64(),
+    "is_better": pl.Boolean(),
 }
 
 Grid = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
@@ -65,6 +81,43 @@ def score_hours(send_times: pl.DataFrame, now: datetime) -> pl.DataFrame:
         for row in _week(str(sequence_id), found.to_dicts(), now.astimezone(UTC))
     ]
     return pl.DataFrame(rows, schema=SEND_TIMES_SCHEMA, orient="row")
+
+
+def score_single_hours(send_hours: pl.DataFrame) -> pl.DataFrame:
+    """Return a week of 168 hours for each sequence with 50,000 messages, and nothing for others.
+
+    For people to look at: hours are drawn by block (`score_hours`), and most single hours were
+    never drawn by lot.
+
+    Args:
+        send_hours: sequence_id, weekday, hour, n and count_responded, as marts.send_times counts.
+    """
+    rows = []
+    ordered = send_hours.sort("sequence_id", "weekday", "hour")
+    for (sequence_id,), found in ordered.group_by("sequence_id", maintain_order=True):
+        if found["n"].sum() < HOUR_SENDS or found["count_responded"].sum() < LEAST_RESPONSES:
+            continue
+        cells = {(row["weekday"], row["hour"]): row for row in found.to_dicts()}
+        places = [(day, hour) for day in range(DAYS) for hour in range(24)]
+        n = [int(cells.get(place, {}).get("n", 0)) for place in places]
+        x = [int(cells.get(place, {}).get("count_responded", 0)) for place in places]
+        rates = shrink_rates(n, x)
+        rows += [
+            {
+                "sequence_id": sequence_id,
+                "weekday": weekday,
+                "hour": hour,
+                "n": n[place],
+                "count_responded": x[place],
+                "score": rates.mean[place],
+                "interval_low": rates.low[place],
+                "interval_high": rates.high[place],
+                "probability_better": rates.better[place],
+                "is_better": rates.better[place] > SURE,
+            }
+            for place, (weekday, hour) in enumerate(places)
+        ]
+    return pl.DataFrame(rows, schema=HOURS_SCHEMA, orient="row")
 
 
 def _week(
@@ -134,13 +187,14 @@ def shrink_rates(n: Sequence[int], x: Sequence[int]) -> Rates:
     The same numbers give the same result: the draws are seeded.
     """
     sent, answered = np.asarray(n, dtype=float), np.asarray(x, dtype=float)
-    means, sizes = _grid(sent, answered)
+    means, sizes, prior = _grid(sent, answered)
     a, b = means * sizes, (1 - means) * sizes
     likelihood = np.sum(
         betaln(a[:, None] + answered, b[:, None] + sent - answered)
         - betaln(a[:, None], b[:, None]),
         axis=1,
     )
+    likelihood += prior
     weights = np.exp(likelihood - likelihood.max())
     weights /= weights.sum()
     cells = (a[:, None] + answered) / (sizes[:, None] + sent)
@@ -150,13 +204,18 @@ def shrink_rates(n: Sequence[int], x: Sequence[int]) -> Rates:
     return Rates(weights @ cells, draws, sent)
 
 
-def _grid(sent: Grid, answered: Grid) -> tuple[Grid, Grid]:
-    """Return the pairs (mu, M): mu around the common rate, M even in 1 / sqrt(M)."""
+def _grid(sent: Grid, answered: Grid) -> tuple[Grid, Grid, Grid]:
+    """Return the pairs (mu, M) with the log of their prior.
+
+    mu lies around the common rate; M is even in 1 / sqrt(M), about the spread of the rates, and
+    goes so far up that all blocks may be alike.
+    """
     rate = (answered.sum() + 0.5) / (sent.sum() + 1)
     used = sent > 0
     raw = answered[used] / sent[used]
     error = np.sqrt(rate * (1 - rate) / sent.sum() + raw.var() / used.sum())
     means = np.clip(rate + np.linspace(-3, 3, _MEANS) * error, 1e-6, 1 - 1e-6)
-    sizes = ((np.arange(_SPREADS) + 0.5) / _SPREADS) ** -2.0
+    sizes = np.geomspace(*_SIZES, _SPREADS)
     mean_grid, size_grid = np.meshgrid(means, sizes, indexing="ij")
-    return mean_grid.ravel(), size_grid.ravel()
+    prior = np.log(sizes**-1.5 * np.gradient(sizes))
+    return mean_grid.ravel(), size_grid.ravel(), np.tile(prior, _MEANS)

@@ -16,7 +16,7 @@ from pipeline.analysis.conversions import conversion_curves, conversion_times
 from pipeline.analysis.decisions import decide_experiments
 from pipeline.analysis.delay_hints import hint_delays
 from pipeline.analysis.delays import recommend_delays
-from pipeline.analysis.send_times import score_hours
+from pipeline.analysis.send_times import score_hours, score_single_hours
 from pipeline.analysis.words import word_effects
 
 Analysis = Callable[[duckdb.DuckDBPyConnection, datetime, pl.DataFrame], int]
@@ -75,6 +75,16 @@ select
     isodow(sent_on) - 1 as weekday, coalesce(was_engaged, false) as was_engaged
 from messages
 where handed_over_at > refreshed_at - interval 365 day
+"""
+SEND_HOURS = """
+select
+    sequence_id, weekday, hour, count(*) as n,
+    count(*) filter (
+        (was_clicked and click_seconds <= 604800) or (was_replied and reply_seconds <= 604800)
+    ) as count_responded
+from marts.engagement
+where origin = 'live' and observed_until >= handed_over_at + interval 7 day
+group by sequence_id, weekday, hour
 """
 TIME_TO_CONVERSION = """
 select
@@ -147,6 +157,12 @@ def write_delay_hints(con: duckdb.DuckDBPyConnection, now: datetime, looks: pl.D
     return _write(con, "delay_hints", hint_delays(con.sql(REPLY_TIMES).pl()))
 
 
+def write_send_hours(con: duckdb.DuckDBPyConnection, now: datetime, looks: pl.DataFrame) -> int:
+    """Write analysis.send_hours; return its rows. Neither `now` nor `looks` matters."""
+    del now, looks
+    return _write(con, "send_hours", score_single_hours(con.sql(SEND_HOURS).pl()))
+
+
 # Every function: an open warehouse with its marts and an empty schema `analysis`, the moment of the
 # facts in the workspace's zone, and the latest row of ledger.looks per experiment.
 ANALYSES: dict[str, Analysis] = {
@@ -158,6 +174,7 @@ ANALYSES: dict[str, Analysis] = {
     "delay_hints": write_delay_hints,
     "arm_weights": write_arm_weights,
     "send_times": write_send_times,
+    "send_hours": write_send_hours,
     "word_effects": write_word_effects,
 }
 

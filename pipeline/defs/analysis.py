@@ -63,6 +63,11 @@ TABLES = [
         ["send_times"],
     ),
     _table(
+        "send_hours",
+        "The same hour by hour, above 50,000 messages. Grain: one row per sequence, weekday, hour.",
+        ["engagement"],
+    ),
+    _table(
         "delay_hints",
         "What past waits suggest to test. Grain: one row per sequence and step with 50 replies.",
         ["sends"],

@@ -15,7 +15,9 @@ from pipeline.analysis.send_times import (
     EXPLORED,
     LEAST_RESPONSES,
     LEAST_SENDS,
+    SURE,
     score_hours,
+    score_single_hours,
     shrink_rates,
     spread,
 )
@@ -102,6 +104,53 @@ def test_intervals_cover_what_is_true_as_often_as_they_say():
         inside = (np.array(rates.low) <= true) & (true <= np.array(rates.high))
         covered += int(inside.sum())
     assert 0.85 <= covered / 1200 <= 0.95
+
+
+def test_single_hours_need_fifty_thousand_messages():
+    schema = {"sequence_id": pl.String, "weekday": pl.Int64, "hour": pl.Int64, "n": pl.Int64}
+    rows = [("one", day, hour, 300) for day in range(DAYS) for hour in range(24)]
+    frame = pl.DataFrame(rows, schema=schema, orient="row")
+    best = (pl.col("weekday") == 1) & (pl.col("hour") == 9)
+    frame = frame.with_columns(count_responded=pl.when(best).then(60).otherwise(15))
+    found = score_single_hours(frame)
+    assert found.height == 168
+    assert found.filter("is_better").select("weekday", "hour").rows() == [(1, 9)]
+    assert found.filter(best)["score"].item() < 60 / 300
+    assert score_single_hours(frame.with_columns(n=pl.col("n") - 3)).height == 0
+
+
+def draw_week(rng, spread, base=0.03):
+    """Rates of 42 blocks: days and hours differ by the spread, with something of their own."""
+    day = np.exp(spread * np.array([0, 0.4, 0.5, 0.4, 0.1, -0.6, -0.8]))
+    hour = np.exp(spread * 0.8 * np.sin((np.arange(24) - 5) / 24 * 2 * np.pi))
+    rates = np.outer(day, hour) * np.exp(spread * 0.25 * rng.normal(size=(7, 24)))
+    return (rates * base / rates.mean()).reshape(7, 6, 4).mean(axis=2).ravel()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("sent", "spread"), [(5000, 0), (50_000, 0), (5000, 0.4), (50_000, 0.4)])
+def test_hours_are_rarely_praised_for_luck_and_never_by_much(sent, spread):
+    """Of statistics.md 3.4: flat weeks 5 % at most (raw rates 15 and 78 %), the best within 30 %."""
+    rng = np.random.default_rng(41)
+    worlds, claims, over, raw_over, covered = 150, 0, [], [], []
+    for _ in range(worlds):
+        true = draw_week(rng, spread)
+        n = rng.multinomial(sent, np.full(42, 1 / 42))
+        answered = rng.binomial(n, true)
+        rates = shrink_rates(n.tolist(), answered.tolist())
+        claims += any(better > SURE for better in rates.better)
+        best = int(np.argmax(rates.mean))
+        over.append((rates.mean[best] - true[best]) / 0.03)
+        lucky = int(np.argmax(answered / n))
+        raw_over.append((answered[lucky] / n[lucky] - true[lucky]) / 0.03)
+        covered.append(np.mean((np.array(rates.low) <= true) & (true <= np.array(rates.high))))
+    assert np.mean(over) <= 0.30
+    assert np.mean(over) < np.mean(raw_over)
+    assert np.mean(covered) >= 0.84
+    if spread == 0:
+        assert claims / worlds <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / worlds)
+    elif sent == 50_000:
+        assert claims / worlds > 0.9
 
 
 CELLS = st.lists(st.tuples(st.integers(0, 3000), st.floats(0, 1)), min_size=2, max_size=42)

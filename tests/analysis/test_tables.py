@@ -46,6 +46,11 @@ create table marts.send_times (
     sequence_id varchar, weekday bigint, block bigint, n bigint, count_responded bigint,
     count_randomised bigint, propensity double
 );
+create table marts.engagement (
+    sequence_id varchar, origin varchar, handed_over_at timestamptz, observed_until timestamptz,
+    weekday bigint, hour bigint, was_clicked boolean, click_seconds double, was_replied boolean,
+    reply_seconds double
+);
 create table marts.message_texts (
     comparison varchar, variant varchar, is_randomised boolean, channel varchar, contact_no bigint,
     subject varchar, body varchar, metric varchar, n bigint, count_reached bigint
@@ -94,6 +99,7 @@ def test_marts_become_the_tables_with_their_rows(warehouse):
         "delay_hints": 0,
         "arm_weights": 0,
         "send_times": 42,
+        "send_hours": 0,
         "word_effects": 0,
     }
     found = warehouse.execute(
@@ -160,6 +166,25 @@ def test_words_are_learned_from_sound_tests_only(warehouse):
         "update marts.experiment_arms set n_assigned = 700 where experiment_id = 'test_7' and arm = 'a'"
     )
     assert write_all(warehouse)["word_effects"] == 0
+
+
+def test_single_hours_are_scored_where_messages_are_very_many(warehouse):
+    """Of every tenth message a click within the week counts, a reply after it does not."""
+    warehouse.execute(
+        """
+        insert into marts.engagement
+        select 'welcome', 'live', timestamptz '2026-03-01 10:00:00+00',
+            timestamptz '2026-03-10 12:00:00+00', 6, 10, i % 10 = 0, 3600, i % 10 = 1, 700000
+        from range(50000) as t (i)
+        """
+    )
+    assert write_all(warehouse)["send_hours"] == 168
+    found = "select n, count_responded from analysis.send_hours where weekday = 6 and hour = 10"
+    assert warehouse.execute(found).fetchall() == [(50_000, 5_000)]
+    warehouse.execute(
+        "update marts.engagement set observed_until = handed_over_at + interval 6 day"
+    )
+    assert write_all(warehouse)["send_hours"] == 0
 
 
 def test_waits_and_replies_are_read_off_the_messages(warehouse):
