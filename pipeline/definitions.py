@@ -8,7 +8,12 @@ from pathlib import Path
 
 import dagster as dg
 
-from pipeline.defs.automation import due_sends_sensor, refresh_schedule, weekly_review_schedule
+from pipeline.defs.automation import (
+    due_sends_sensor,
+    old_tick_runs_sensor,
+    refresh_schedule,
+)
+from pipeline.defs.freshness import published_freshness_sensor
 from pipeline.defs.ledger import Clock, ledger_tables, tick_job
 from pipeline.sequences.compile import load_workspace
 from pipeline.settings import DripError, Settings, load_settings, utc_now
@@ -43,7 +48,7 @@ def assemble_ticks(settings: Settings, clock: Clock) -> dg.Definitions:
     return dg.Definitions(
         assets=[ledger_tables],
         jobs=[tick_job],
-        sensors=[due_sends_sensor],
+        sensors=[due_sends_sensor, old_tick_runs_sensor, published_freshness_sensor],
         resources={"settings": settings, "clock": clock},
         executor=dg.in_process_executor,
     )
@@ -54,7 +59,11 @@ def assemble_refresh(
 ) -> dg.Definitions:
     """Put together what publishes: copy, models, analysis, publication, review."""
     from pipeline.defs.analysis import analysis_tables  # noqa: PLC0415 - see `refresh`
-    from pipeline.defs.reports import weekly_review, weekly_review_job  # noqa: PLC0415
+    from pipeline.defs.reports import (  # noqa: PLC0415
+        weekly_review,
+        weekly_review_job,
+        weekly_review_schedule,
+    )
     from pipeline.defs.warehouse import (  # noqa: PLC0415
         dbt_resource,
         ledger_copy,

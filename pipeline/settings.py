@@ -40,6 +40,11 @@ class Settings(BaseSettings):
     )
     concurrency: int = Field(default=20, ge=1, le=200, description="Messages in hand-over at once.")
     memory_limit: str = Field(default="6GB", description="DuckDB's memory limit in a refresh.")
+    alert_url: str = Field(
+        default="",
+        description="Where a JSON message goes when published numbers get old, and when they are "
+        "fresh again; incoming webhooks of chats take it. Empty: nobody is told.",
+    )
     debug: bool = Field(default=False, description="Show stack traces.")
 
 

@@ -8,7 +8,6 @@ import os
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import duckdb
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -18,26 +17,32 @@ from pipeline.analysis import findings
 from pipeline.analysis.charts import bar_svg, curve_svg, interval_svg
 from pipeline.sequences.compile import load_workspace
 from pipeline.settings import Settings
+from pipeline.warehouse.paths import name_week
 from pipeline.warehouse.read import open_warehouse
 
 _HERE = Path(__file__).parent
 
 
-def write_review(settings: Settings, now: datetime) -> Path:
-    """Write the review of the published warehouse to `reports/<ISO week>.html`; return its path.
+def write_review(settings: Settings, now: datetime, *, week: str | None = None) -> Path:
+    """Write the review of a week to `reports/<ISO week>.html`; return its path.
 
-    The file is named by the week of `now` in the workspace's zone and replaces that week's earlier
-    review. Its bytes depend on the warehouse and the workspace's name only.
+    The file replaces that week's earlier review. Its bytes depend on the warehouse and the
+    workspace's name only.
+
+    Args:
+        settings: home and workspace.yml.
+        now: names the week, in the workspace's zone, of a review of what is published now.
+        week: an ISO week such as `2026-W47`: its review as its last refresh left the warehouse.
 
     Raises:
-        NothingPublished: no refresh has been published.
+        NothingPublished: no refresh has been published, or none in that week.
         DripError: workspace.yml is missing or wrong.
     """
     workspace = load_workspace(settings.sequences)
-    with open_warehouse(settings.home) as con:
+    with open_warehouse(settings.home, snapshot=week) as con:
         page = render_review(con, workspace.name)
-        zone = ZoneInfo(findings.header(con).timezone)
-    path = settings.home / "reports" / f"{now.astimezone(zone):%G-W%V}.html"
+        week = week or name_week(now, findings.header(con).timezone)
+    path = settings.home / "reports" / f"{week}.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(f".{os.getpid()}.fresh")
     fresh.write_text(page, encoding="utf-8")

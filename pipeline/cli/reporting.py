@@ -56,11 +56,17 @@ def refresh(
 
 
 @app.command()
-def report(as_json: AsJson = False) -> None:
+def report(
+    as_of: Annotated[
+        str | None,
+        typer.Option(help="An ISO week such as 2026-W45: its review, as that week ended."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Write the weekly review: one self-contained page."""
     from pipeline.analysis.review import write_review
 
-    path = write_review(current_settings(), utc_now())
+    path = write_review(current_settings(), utc_now(), week=as_of)
     if as_json:
         print_json({"path": path})
         return

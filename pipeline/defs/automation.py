@@ -1,10 +1,10 @@
-"""What starts runs by itself: the sensor for ticks, the schedules for refresh and weekly review.
+"""What starts runs by itself: the sensor for ticks, the schedule for refreshes.
 
-Belongs here: when Dagster asks for which job. Does not: why a tick is worth while (`ticking`), jobs
-(beside their assets). Nothing here may import dbt.
+Belongs here: when Dagster asks for which job, how long it remembers ticks. Does not: why a tick is
+worth while (`ticking`), jobs (beside their assets). Nothing here may import dbt.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
@@ -19,6 +19,15 @@ UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+FINISHED = [
+    dg.DagsterRunStatus.SUCCESS,
+    dg.DagsterRunStatus.FAILURE,
+    dg.DagsterRunStatus.CANCELED,
+]
+# Ticks come by the thousand a week; what they did stands in the ledger.
+KEPT_TICK_RUNS = timedelta(days=7)
+# So that one evaluation stays within seconds; the next takes on.
+MOST_DELETED = 500
 
 
 @dg.sensor(
@@ -82,6 +91,23 @@ def _nothing_due(last: LastTick | None) -> str:
     return f"Nothing is due before {last.ask_again_at:%Y-%m-%d %H:%M:%S} UTC."
 
 
+@dg.sensor(minimum_interval_seconds=600, default_status=dg.DefaultSensorStatus.RUNNING)
+def old_tick_runs_sensor(
+    context: dg.SensorEvaluationContext, clock: dg.ResourceParam[Clock]
+) -> dg.SkipReason:
+    """Delete Dagster's records of tick runs after seven days, the oldest first."""
+    old = context.instance.get_run_records(
+        filters=dg.RunsFilter(
+            job_name=tick_job.name, statuses=FINISHED, created_before=clock() - KEPT_TICK_RUNS
+        ),
+        limit=MOST_DELETED,
+        ascending=True,
+    )
+    for record in old:
+        context.instance.delete_run(record.dagster_run.run_id)
+    return dg.SkipReason(f"{len(old)} tick runs older than 7 days were deleted.")
+
+
 @dg.schedule(
     job_name="refresh_job",
     cron_schedule="*/15 * * * *",
@@ -96,15 +122,3 @@ def refresh_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | d
     if unfinished:
         return dg.SkipReason(f"Refresh {unfinished[0].dagster_run.run_id[:8]} has not finished.")
     return dg.RunRequest()
-
-
-def weekly_review_schedule(timezone: str) -> dg.ScheduleDefinition:
-    """Return the schedule that writes the review on Mondays at 07:00 in the workspace's zone."""
-    return dg.ScheduleDefinition(
-        name="weekly_review_schedule",
-        job_name="weekly_review_job",
-        cron_schedule="0 7 * * 1",
-        execution_timezone=timezone,
-        description="Write the review of the experiments on Mondays at 07:00, workspace time.",
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-    )

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from dagster_dbt import (
 )
 
 from pipeline.analysis.refresh import new_refresh_id, record_job, record_looks
+from pipeline.defs.freshness import POLICY, PUBLISHED
 from pipeline.defs.ledger import OWNERS, TABLES, Clock
 from pipeline.defs.manifest import read_manifest
 from pipeline.sequences.compile import load_workspace
@@ -33,20 +34,17 @@ from pipeline.warehouse.build import check_results, dbt_arguments, discard_next,
 from pipeline.warehouse.copy import copy_facts, discard_facts
 from pipeline.warehouse.definitions import keep_definitions
 from pipeline.warehouse.lock import hold_refresh_lock
-from pipeline.warehouse.paths import DBT_PROJECT, dbt_target_path, next_path
+from pipeline.warehouse.paths import DBT_PROJECT, dbt_target_path, name_week, next_path
 from pipeline.warehouse.publish import publish_warehouse
 
 GROUP = "warehouse"
 POOL = "warehouse"
 COPY = dg.AssetKey([GROUP, "ledger_copy"])
-PUBLISHED = dg.AssetKey([GROUP, "published"])
 LOOKS = dg.AssetKey(["ledger", "looks"])
+# A week is there once something was published in it: its copy of the warehouse is kept.
+WEEKS = dg.DynamicPartitionsDefinition(name="weeks")
 # Longer than a refresh by hand takes: the run waits for it instead of failing.
 WAIT_SECONDS = 120.0
-# A refresh every 15 minutes takes a minute or two: half an hour is late, an hour is broken.
-FRESHNESS = dg.FreshnessPolicy.time_window(
-    fail_window=timedelta(hours=1), warn_window=timedelta(minutes=30)
-)
 
 
 @dataclass(frozen=True)
@@ -149,9 +147,11 @@ def dbt_resource() -> DbtCliResource:
 )
 def ledger_copy(refresh: dg.ResourceParam[Refresh]) -> dg.MaterializeResult[None]:
     """A copy of the ledger's file, made under its lock in a moment. Deleted when the run ends."""
+    began = time.monotonic()
     copy = copy_facts(refresh.home)
     return dg.MaterializeResult(
         metadata={
+            "seconds": round(time.monotonic() - began, 3),
             "bytes": copy.stat().st_size,
             "facts_at": dg.MetadataValue.timestamp(refresh.now.timestamp()),
         }
@@ -220,7 +220,7 @@ def load_publish(upstream: Iterable[dg.AssetKey]) -> dg.AssetsDefinition:
                     "What everybody reads: warehouse.duckdb, replaced whole after its audit. "
                     "Its freshness is that of every number people see."
                 ),
-                freshness_policy=FRESHNESS,
+                freshness_policy=POLICY,
             ),
             dg.AssetSpec(
                 LOOKS,
@@ -235,16 +235,21 @@ def load_publish(upstream: Iterable[dg.AssetKey]) -> dg.AssetsDefinition:
             ),
         ],
     )
-    def publish(refresh: dg.ResourceParam[Refresh]) -> Iterator[dg.MaterializeResult[None]]:
+    def publish(
+        context: dg.AssetExecutionContext, refresh: dg.ResourceParam[Refresh]
+    ) -> Iterator[dg.MaterializeResult[None]]:
         """Audit the new warehouse, make it public, write the day's looks into the ledger."""
         home, now = refresh.home, refresh.now
         # It asks for the file and dbt's results of this very refresh, whatever steps ran before.
         audit = audit_warehouse(home, refresh.refresh_id, now)
-        path = publish_warehouse(home, now, refresh.refresh_id, timezone=refresh.workspace.timezone)
+        timezone = refresh.workspace.timezone
+        path = publish_warehouse(home, now, refresh.refresh_id, timezone=timezone)
+        context.instance.add_dynamic_partitions(str(WEEKS.name), [name_week(now, timezone)])
         yield dg.MaterializeResult(
             asset_key=PUBLISHED,
             metadata={
                 "facts_at": dg.MetadataValue.timestamp(now.timestamp()),
+                "seconds": round(time.monotonic() - refresh.began, 3),
                 "bytes": path.stat().st_size,
                 "checks": audit.count_checks,
                 "warnings": len(audit.warnings),

@@ -30,6 +30,16 @@ def dbt_target_path(home: Path) -> Path:
     return home / "dbt" / "target"
 
 
+def name_week(now: datetime, timezone: str) -> str:
+    """Return the ISO week of a moment in the workspace's zone.
+
+    >>> from datetime import UTC
+    >>> name_week(datetime(2026, 3, 29, 23, 30, tzinfo=UTC), "Europe/London")
+    '2026-W14'
+    """
+    return f"{now.astimezone(ZoneInfo(timezone)):%G-W%V}"
+
+
 def snapshot_path(home: Path, now: datetime, timezone: str) -> Path:
-    """Return the weekly copy that `now` falls into, by ISO week of the workspace's zone."""
-    return home / "snapshots" / f"{now.astimezone(ZoneInfo(timezone)):%G-W%V}.duckdb"
+    """Return the weekly copy that `now` falls into."""
+    return home / "snapshots" / f"{name_week(now, timezone)}.duckdb"

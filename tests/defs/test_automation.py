@@ -9,8 +9,8 @@ from pipeline.definitions import assemble_ticks
 from pipeline.defs.automation import (
     UNFINISHED,
     due_sends_sensor,
+    old_tick_runs_sensor,
     refresh_schedule,
-    weekly_review_schedule,
 )
 from pipeline.settings import Settings
 
@@ -124,7 +124,27 @@ def test_the_refresh_schedule_asks_every_quarter_of_an_hour_unless_one_is_at_wor
         assert isinstance(refresh_schedule(context), dg.SkipReason)
 
 
-def test_the_weekly_review_is_written_on_monday_morning_where_the_workspace_is() -> None:
-    schedule = weekly_review_schedule("Asia/Kolkata")
-    assert schedule.cron_schedule == "0 7 * * 1"
-    assert schedule.execution_timezone == "Asia/Kolkata"
+def test_tick_runs_are_forgotten_after_a_week_and_nothing_else_is(
+    instance: dg.DagsterInstance, clock: Any
+) -> None:
+    add_run(instance, "tick_job", dg.DagsterRunStatus.SUCCESS)
+    add_run(instance, "tick_job", dg.DagsterRunStatus.FAILURE)
+    add_run(instance, "tick_job", dg.DagsterRunStatus.STARTED)
+    add_run(instance, "refresh_job", dg.DagsterRunStatus.SUCCESS)
+
+    def forget() -> str:
+        context = dg.build_sensor_context(instance=instance, resources={"clock": clock})
+        found = old_tick_runs_sensor(context)
+        assert isinstance(found, dg.SkipReason)
+        return str(found.skip_message)
+
+    clock.sleep(6.9 * 86400)
+    assert forget().startswith("0 ")
+    assert len(instance.get_runs()) == 4
+    clock.sleep(0.2 * 86400)
+    assert forget().startswith("2 ")
+    left = {(run.job_name, run.status) for run in instance.get_runs()}
+    assert left == {
+        ("tick_job", dg.DagsterRunStatus.STARTED),
+        ("refresh_job", dg.DagsterRunStatus.SUCCESS),
+    }
