@@ -7,7 +7,6 @@ Belongs here: what Dagster shows of them. Does not: the tick (`engine.tick`), ho
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -57,7 +56,7 @@ def ledger_tables(
     settings: dg.ResourceParam[Settings], clock: dg.ResourceParam[Clock]
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Tick: take in what has landed, enroll, plan, hand over; go on while something is due soon."""
-    run = tick_while_due(partial(tick, settings, clock), clock, time.sleep)
+    run = tick_while_due(lambda end: tick(settings, clock, until=end), clock, time.sleep)
     with open_ledger(settings.home, read_only=True) as con:
         rows = con.sql(_ROW_COUNTS.read_text(encoding="utf-8")).pl().row(0, named=True)
     for spec in TABLES:

@@ -7,8 +7,9 @@ pictures (`analysis.review`).
 import dagster as dg
 
 from pipeline.analysis.review import write_review
+from pipeline.defs.freshness import PUBLISHED
 from pipeline.defs.ledger import OWNERS, Clock
-from pipeline.defs.warehouse import PUBLISHED, WEEKS
+from pipeline.defs.warehouse import WEEKS
 from pipeline.sequences.compile import load_workspace
 from pipeline.settings import Settings
 from pipeline.warehouse.paths import name_week

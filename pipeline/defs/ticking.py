@@ -53,14 +53,15 @@ class TickRun:
 
 
 def tick_while_due(
-    tick: Callable[[], TickReport],
+    tick: Callable[[datetime], TickReport],
     clock: Callable[[], datetime],
     sleep: Callable[[float], None],
 ) -> TickRun:
     """Tick, and go on ticking while something is due soon, ten minutes at most.
 
     Args:
-        tick: one tick.
+        tick: one tick, given the moment from which it may hand over no more: where something falls
+            due all the time it would have no end.
         clock: the current moment.
         sleep: waits that many seconds.
     """
@@ -68,7 +69,7 @@ def tick_while_due(
     end, run = began + LONGEST, TickRun(looked_at=began, finished_at=began)
     while True:
         run.looked_at = clock()
-        report = tick()
+        report = tick(end)
         run.add(report)
         run.finished_at = clock()
         run.ask_again_at = _ask_again_at(report, run.finished_at)

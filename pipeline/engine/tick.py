@@ -54,7 +54,9 @@ class TickReport:
                 self.counts[name] = self.counts.get(name, 0) + count
 
 
-def tick(settings: Settings, clock: Callable[[], datetime]) -> TickReport:
+def tick(
+    settings: Settings, clock: Callable[[], datetime], *, until: datetime | None = None
+) -> TickReport:
     """Do everything that is due now.
 
     One dispatcher per home holds `dispatch.lock` while it runs; a second tick ingests, plans and
@@ -64,6 +66,8 @@ def tick(settings: Settings, clock: Callable[[], datetime]) -> TickReport:
     Args:
         settings: home and sequences.
         clock: the current moment; constant in a simulation.
+        until: from then on no more is handed over; what is claimed by then waits for the next
+            tick. Without it a tick goes on for as long as something falls due meanwhile.
 
     Raises:
         DripError: a broken file, a busy or damaged ledger.
@@ -76,7 +80,7 @@ def tick(settings: Settings, clock: Callable[[], datetime]) -> TickReport:
         run = Run(settings, keys, workspace, sequences, clock, report)
         orders = run.step()
         if orders:
-            asyncio.run(run.dispatch(orders))
+            asyncio.run(run.dispatch(orders, until))
     return report
 
 
@@ -242,8 +246,8 @@ class Run:
         rows = con.sql("select * from chunk order by place").pl().to_dicts()
         return read_orders(rows, self.programme)
 
-    async def dispatch(self, orders: list[Order]) -> None:
-        """Hand over chunk after chunk until nothing is claimed."""
+    async def dispatch(self, orders: list[Order], until: datetime | None = None) -> None:
+        """Hand over chunk after chunk until nothing is claimed, or time is over."""
         if self.programme is None:
             return
         dispatcher = Dispatcher(
@@ -253,6 +257,8 @@ class Run:
             while orders:
                 await dispatcher.hand_over(orders)
                 orders = self.step()
+                if until is not None and self.clock() >= until:
+                    break
         finally:
             await dispatcher.close()
 

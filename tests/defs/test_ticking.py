@@ -30,7 +30,8 @@ class World:
         self.reports = list(reports)
         self.ticked_at: list[datetime] = []
 
-    def tick(self) -> TickReport:
+    def tick(self, end: datetime) -> TickReport:
+        assert end == NOW + LONGEST
         self.ticked_at.append(self.now)
         return self.reports.pop(0) if len(self.reports) > 1 else self.reports[0]
 

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from pipeline.engine.tick import Run, tick
 from pipeline.ledger.locks import hold_lock
 from pipeline.settings import DripError
 
@@ -88,3 +89,18 @@ def test_a_whole_sequence_to_the_minute(world):
         datetime(2026, 3, 8, 3, 0, tzinfo=UTC),
         datetime(2026, 3, 15, 2, 0, tzinfo=UTC),  # the same 22:00 on the wall
     ]
+
+
+def test_a_tick_whose_time_is_over_leaves_what_is_claimed_to_the_next(world, monkeypatch):
+    monkeypatch.setattr(Run, "chunk_size", 2)
+    world.sequence("one", TWO)
+    world.leads(7)
+    report = tick(world.settings, lambda: world.now, until=world.now)
+    assert report.counts["claimed"] == 7
+    assert report.counts["handed_over"] == 2
+    assert report.next_at is not None
+    assert report.next_at < world.now
+    assert len(world.mail()) == 2
+    report = tick(world.settings, lambda: world.now, until=world.now + timedelta(seconds=1))
+    assert report.counts["handed_over"] == 5
+    assert sorted(mail["To"] for mail in world.mail()) == [f"u{i}@example.com" for i in range(7)]
