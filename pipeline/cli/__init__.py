@@ -5,7 +5,16 @@ anything that a test or Dagster would want to call without a terminal; that has 
 """
 
 # In the order of the help page.
-from pipeline.cli import authoring, rehearsing, running, looking, operating, importing, reporting  # noqa: I001
+from pipeline.cli import (  # noqa: I001
+    authoring,
+    rehearsing,
+    running,
+    looking,
+    measuring,
+    operating,
+    importing,
+    reporting,
+)
 from pipeline.cli.app import app, main
 
 __all__ = [
@@ -14,6 +23,7 @@ __all__ = [
     "importing",
     "looking",
     "main",
+    "measuring",
     "operating",
     "rehearsing",
     "reporting",

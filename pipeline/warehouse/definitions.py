@@ -5,7 +5,9 @@ Does not: the definitions (`dbt_project/models/metrics`), the SQL of a question 
 """
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,10 @@ class Dimension:
         """Return the name without what it belongs to."""
         return self.name.rpartition("__")[2]
 
+    def as_dict(self) -> dict[str, str]:
+        """Return it for JSON."""
+        return {"name": self.name, "short": self.short, "definition": self.definition}
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -44,11 +50,16 @@ class Metric:
 
     name: str
     group: str
+    row: str  # what a row of its mart is: lead, enrollment, send
     definition: str
     formula: str
     marts: tuple[str, ...]
     has_days: bool
     dimensions: tuple[Dimension, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for JSON."""
+        return vars(self) | {"dimensions": [one.as_dict() for one in self.dimensions]}
 
 
 @dataclass(frozen=True)
@@ -86,9 +97,55 @@ class Definitions:
             for model in models
         )
 
-    def as_dict(self) -> list[dict[str, Any]]:
-        """Return all metrics for JSON."""
-        return [asdict(metric) for metric in self.metrics.values()]
+    def find(self, name: str) -> Metric:
+        """Return the metric of this name.
+
+        Raises:
+            DripError: there is none; the message says which one may be meant.
+        """
+        if name not in self.metrics:
+            raise DripError(
+                f"There is no metric {name!r}{_hint(name, self.metrics)} "
+                "`drip metrics` lists them all."
+            )
+        return self.metrics[name]
+
+
+def find_dimension(typed: str, metrics: Sequence[Metric]) -> Dimension:
+    """Return what a person means by a name: what all the metrics can be split by.
+
+    `channel`, `lead.country` and `sequence_id` are understood as well as `send__channel`; of
+    several with that name the metrics' own one is meant.
+
+    Raises:
+        DripError: there is none, or there are several; the message names them.
+    """
+    first, *others = metrics
+    common = [one for one in first.dimensions if all(one in other.dimensions for other in others)]
+    name = typed.strip().replace(".", "__")
+    for wanted in (name, name.removesuffix("_id"), *(f"{m.row}__{name}" for m in metrics)):
+        for one in common:
+            if one.name == wanted:
+                return one
+    found = [one for one in common if one.short == name]
+    if len(found) == 1:
+        return found[0]
+    told = " and ".join(metric.name for metric in metrics)
+    if found:
+        choice = " or ".join(one.name for one in found)
+        raise DripError(f"{told} can be split by several {name}: write {choice}.")
+    shorts = dict.fromkeys(one.short for one in common)
+    together = " together" if others else ""
+    raise DripError(
+        f"{told} cannot be split by {typed!r}{together}{_hint(name, shorts)} "
+        f"There are: {', '.join(shorts)}."
+    )
+
+
+def _hint(typed: str, known: Iterable[str]) -> str:
+    names = list(known)
+    near = [name for name in names if name.startswith(typed)] or get_close_matches(typed, names)
+    return f": did you mean {' or '.join(near)}?" if near else "."
 
 
 def _place(raw: dict[str, Any], models: list[dict[str, Any]]) -> tuple[bool, int]:
@@ -107,6 +164,7 @@ def _read_metric(
     return Metric(
         name=raw["name"],
         group=used[0]["label"],
+        row=_primary(used[0]),
         definition=raw["description"],
         formula=_formula(raw, used[0]),
         marts=tuple(dict.fromkeys(model["node_relation"]["relation_name"] for model in used)),
