@@ -15,12 +15,12 @@ Made by `drip metrics --markdown > docs/metrics.md` from the published warehouse
 stand in `dbt_project/models/metrics`.
 
 Counts, sums, means and ratios of two of them, over the marts. "Opened", "clicked" and "replied"
-mean people; `_any` counts machines too. A rate without a denominator in its name is per sent
-message. Survival curves, experiments, attribution and what a sequence causes are no sums: they
-are tables of their own (`drip query "show all tables"`).
+mean people; `_any` counts machines too. A rate names its denominator. Survival curves, experiments,
+attribution and what a sequence causes are no sums: they are tables of their own
+(`drip query "show all tables"`).
 
 ```bash
-drip metric open_rate reply_rate --by channel --grain week
+drip metric open_rate_per_sent reply_rate_per_sent --by channel --grain week
 drip metric conversion_rate_per_enrolled revenue_per_enrolled --by sequence
 drip metric dropped --by end_reason --where "sequence = 'nurture'" --start 2026-11-01
 drip metric drop_off_rate_per_entered --by sequence,step --sql   # the SQL, for `drip query`

@@ -27,17 +27,17 @@ def refreshed_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_metric_is_told_as_table_json_csv_and_sql(drip, published):
-    told = drip("metric", "sent", "open_rate", "--by", "sequence,channel")
+    told = drip("metric", "sent", "open_rate_per_sent", "--by", "sequence,channel")
     assert told.code == 0
-    for word in ("As of ", "welcome", "email", "Messages handed over", "Share per sent"):
+    for word in ("As of ", "welcome", "email", "Messages handed over", "`opened` of `sent`"):
         assert word in told.out
     rows = drip(
-        "metric", "sent", "open_rate", "--by", "sequence", "--by", "channel", "--json"
+        "metric", "sent", "open_rate_per_sent", "--by", "sequence", "--by", "channel", "--json"
     ).json()
-    assert rows == [{"sequence": "welcome", "channel": "email", "sent": 1, "open_rate": 0.0}]
-    told = drip("metric", "sent", "open_rate", "--by", "sequence", "--csv")
+    assert rows == [{"sequence": "welcome", "channel": "email", "sent": 1, "open_rate_per_sent": 0.0}]
+    told = drip("metric", "sent", "open_rate_per_sent", "--by", "sequence", "--csv")
     assert list(csv.reader(io.StringIO(told.out))) == [
-        ["sequence", "sent", "open_rate"],
+        ["sequence", "sent", "open_rate_per_sent"],
         ["welcome", "1", "0.0"],
     ]
     # the SQL runs as it stands
@@ -52,8 +52,8 @@ def test_a_metric_over_time_within_days_under_a_condition(drip, published):
     assert drip(*same).json() == [row]
     assert drip(*same, "--where", "channel = 'sms'").json() == []
     assert drip("metric", "sent", "--end", "2001-01-01", "--json").json() == [{"sent": 0}]
-    assert drip("metric", "open_rate", "--end", "2001-01-01", "--json").json() == [
-        {"open_rate": None}
+    assert drip("metric", "open_rate_per_sent", "--end", "2001-01-01", "--json").json() == [
+        {"open_rate_per_sent": None}
     ]
     (month,) = drip("metric", "sent", "--grain", "month", "--json").json()
     assert month == {"month": day[:8] + "01", "sent": 1}
@@ -66,13 +66,13 @@ def test_metrics_are_listed_with_their_definitions(drip, published):
         assert word in told.out
     rows = drip("metrics", "--json").json()
     assert len(rows) > 70
-    (one,) = drip("metrics", "open_rate", "--json").json()
-    assert one == next(row for row in rows if row["name"] == "open_rate")
+    (one,) = drip("metrics", "open_rate_per_sent", "--json").json()
+    assert one == next(row for row in rows if row["name"] == "open_rate_per_sent")
     assert one["formula"] == "opened / sent"
     assert {"name": "send__channel", "short": "channel"}.items() <= next(
         d for d in one["dimensions"] if d["short"] == "channel"
     ).items()
-    told = drip("metrics", "open_rate").out
+    told = drip("metrics", "open_rate_per_sent").out
     assert "opened / sent, from marts.sends" in told
     assert "lead__country" in told
 
@@ -100,7 +100,7 @@ def test_a_week_has_the_definitions_of_its_week(drip, published):
         ),
         (["sent", "--where", "country ="], "is no condition"),
         (["sent", "--where", "1 = (select 2)"], "is no condition"),
-        (["sent", "--where", "open_rate > 0"], "cannot be split by 'open_rate'"),
+        (["sent", "--where", "open_rate_per_sent > 0"], "cannot be split by 'open_rate_per_sent'"),
         (["sent", "--where", "channel + 1 = 2"], "Correct the condition"),
         (["backlog", "--grain", "day"], "backlog has no days"),
         (["sent", "--start", "yesterday"], "--start 'yesterday' is no day"),

@@ -122,11 +122,11 @@ SOURCES = [
             "contacts_opened": count(f"{CONTACT} and was_delivered and was_opened"),
             "contacts_clicked": count(f"{CONTACT} and was_delivered and was_clicked"),
             "contacts_unsubscribed": count(f"{CONTACT} and was_unsubscribed"),
-            "delivery_rate": share(count(f"{MESSAGE} and was_delivered"), count(MESSAGE)),
-            "open_rate": share(count("was_sent and was_opened"), count("was_sent")),
-            "click_rate": share(count("was_sent and was_clicked"), count("was_sent")),
-            "reply_rate": share(count("was_sent and was_replied"), count("was_sent")),
-            "conversion_rate": share(count("was_converted"), count("was_sent")),
+            "delivery_rate_per_sent": share(count(f"{MESSAGE} and was_delivered"), count(MESSAGE)),
+            "open_rate_per_sent": share(count("was_sent and was_opened"), count("was_sent")),
+            "click_rate_per_sent": share(count("was_sent and was_clicked"), count("was_sent")),
+            "reply_rate_per_sent": share(count("was_sent and was_replied"), count("was_sent")),
+            "conversion_rate_per_sent": share(count("was_converted"), count("was_sent")),
             "open_rate_per_delivered": share(
                 count(f"{CONTACT} and was_delivered and was_opened"),
                 count(f"{CONTACT} and was_delivered"),
@@ -230,7 +230,7 @@ SOURCES = [
             "bounce_rate_per_attempted": share(
                 "(sum(count_bounced) + sum(count_bounced_at_once))", ATTEMPTED
             ),
-            "delivery_rate_per_sent": share("sum(count_delivered)", "sum(count_sent)"),
+            "delivery_rate_per_attempted_sent": share("sum(count_delivered)", "sum(count_sent)"),
             "complaint_rate_per_delivered": share("sum(count_complained)", "sum(count_delivered)"),
             "unsubscribe_rate_per_delivered": share(
                 "sum(count_unsubscribed)", "sum(count_delivered)"
@@ -407,7 +407,7 @@ def test_who_runs_is_who_the_backlog_says(small_home: Path) -> None:
 
 
 def test_rates_of_a_step_are_those_of_the_funnel(small_home: Path) -> None:
-    rates = ("open_rate", "click_rate", "reply_rate", "conversion_rate")
+    rates = ("open_rate_per_sent", "click_rate_per_sent", "reply_rate_per_sent", "conversion_rate_per_sent")
     rows = ask(small_home, Question(rates, by=("sequence", "step", "variant"))).rows.rows()
     meant = query(
         small_home,
@@ -418,5 +418,5 @@ def test_rates_of_a_step_are_those_of_the_funnel(small_home: Path) -> None:
 
 
 def test_delivery_is_the_same_by_message_and_by_domain(small_home: Path) -> None:
-    (rates,) = ask(small_home, Question(("delivery_rate", "delivery_rate_per_sent"))).rows.rows()
+    (rates,) = ask(small_home, Question(("delivery_rate_per_sent", "delivery_rate_per_attempted_sent"))).rows.rows()
     assert rates == pytest.approx((4 / 6, 4 / 6))

@@ -20,8 +20,8 @@ ASKED = """
 enrolled active completed stopped sent delivered opened clicked replied converted
 enrollment_rate_per_lead completion_rate_per_enrolled conversion_rate_per_enrolled
 revenue_per_enrolled average_days_to_conversion drop_off_rate_per_entered dropped
-average_minutes_to_open average_hours_to_reply delivery_rate open_rate click_rate reply_rate
-conversion_rate execution_rate_per_entered steps_entered leads leads_contacted leads_responded
+average_minutes_to_open average_hours_to_reply delivery_rate_per_sent open_rate_per_sent click_rate_per_sent reply_rate_per_sent
+conversion_rate_per_sent execution_rate_per_entered steps_entered leads leads_contacted leads_responded
 leads_converted revenue open_rate_per_delivered steps_processed failure_rate_per_attempt backlog
 bounce_rate_per_attempted complaint_rate_per_delivered unsubscribe_rate_per_delivered
 """
@@ -65,7 +65,7 @@ def test_metrics_read_marts_only(definitions: Definitions) -> None:
 def test_a_metric_is_split_by_its_keys_its_columns_and_those_of_its_parents(
     definitions: Definitions,
 ) -> None:
-    names = [one.name for one in definitions.metrics["open_rate"].dimensions]
+    names = [one.name for one in definitions.metrics["open_rate_per_sent"].dimensions]
     assert names[:3] == ["sequence", "version", "step"]
     for name in ("send__channel", "send__weekday", "enrollment__status", "lead__country"):
         assert name in names
