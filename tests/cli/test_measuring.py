@@ -34,7 +34,9 @@ def test_a_metric_is_told_as_table_json_csv_and_sql(drip, published):
     rows = drip(
         "metric", "sent", "open_rate_per_sent", "--by", "sequence", "--by", "channel", "--json"
     ).json()
-    assert rows == [{"sequence": "welcome", "channel": "email", "sent": 1, "open_rate_per_sent": 0.0}]
+    assert rows == [
+        {"sequence": "welcome", "channel": "email", "sent": 1, "open_rate_per_sent": 0.0}
+    ]
     told = drip("metric", "sent", "open_rate_per_sent", "--by", "sequence", "--csv")
     assert list(csv.reader(io.StringIO(told.out))) == [
         ["sequence", "sent", "open_rate_per_sent"],

@@ -407,7 +407,12 @@ def test_who_runs_is_who_the_backlog_says(small_home: Path) -> None:
 
 
 def test_rates_of_a_step_are_those_of_the_funnel(small_home: Path) -> None:
-    rates = ("open_rate_per_sent", "click_rate_per_sent", "reply_rate_per_sent", "conversion_rate_per_sent")
+    rates = (
+        "open_rate_per_sent",
+        "click_rate_per_sent",
+        "reply_rate_per_sent",
+        "conversion_rate_per_sent",
+    )
     rows = ask(small_home, Question(rates, by=("sequence", "step", "variant"))).rows.rows()
     meant = query(
         small_home,
@@ -418,5 +423,7 @@ def test_rates_of_a_step_are_those_of_the_funnel(small_home: Path) -> None:
 
 
 def test_delivery_is_the_same_by_message_and_by_domain(small_home: Path) -> None:
-    (rates,) = ask(small_home, Question(("delivery_rate_per_sent", "delivery_rate_per_attempted_sent"))).rows.rows()
+    (rates,) = ask(
+        small_home, Question(("delivery_rate_per_sent", "delivery_rate_per_attempted_sent"))
+    ).rows.rows()
     assert rates == pytest.approx((4 / 6, 4 / 6))
