@@ -38,6 +38,15 @@ NOT_COMPARED = {"complained", "bounced", "unsent"}
 # Their effects are what a prior is learned from; an invalid test has none.
 FINISHED = {"winner", "either_of", "no_difference", "harmful"}
 
+# What is read of the ledger's looks, the latest one of each experiment.
+LOOKS_SCHEMA: dict[str, pl.DataType] = {
+    "experiment_id": pl.String(),
+    "looked_on": pl.Date(),
+    "state": pl.String(),
+    "winner": pl.String(),
+    "evidence": pl.String(),
+}
+
 DECISIONS_SCHEMA: dict[str, pl.DataType] = {
     "experiment_id": pl.String(),
     "metric": pl.String(),

@@ -11,6 +11,7 @@ from pipeline.cli import (  # noqa: I001
     running,
     looking,
     measuring,
+    deciding,
     operating,
     importing,
     reporting,
@@ -20,6 +21,7 @@ from pipeline.cli.app import app, main
 __all__ = [
     "app",
     "authoring",
+    "deciding",
     "importing",
     "looking",
     "main",
