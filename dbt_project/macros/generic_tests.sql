@@ -24,3 +24,22 @@
     group by {{ columns | join(', ') }}
     having count(*) > 1
 {% endtest %}
+
+{# All three in one pass over a small model: each test costs every refresh some time, whatever it reads. #}
+{% test sound(model, key, columns, expressions=[]) %}
+    select *
+    from (
+        select
+            *,
+            count(*) over (partition by {{ key | join(', ') }}) as count_of_key
+        from {{ model }}
+    ) as counted
+    where
+        count_of_key > 1
+        {%- for column in columns %}
+            or {{ column }} is null
+        {%- endfor %}
+        {%- for expression in expressions %}
+            or not coalesce({{ expression }}, false)
+        {%- endfor %}
+{% endtest %}

@@ -418,11 +418,8 @@ def test_hours_count_steps_attempts_and_lateness(ask: Ask) -> None:
 def test_a_time_series_has_no_holes(ask: Ask) -> None:
     # From the first enrollment, 1 February, to the day of the facts, by either way of counting.
     assert ask(
-        "select counted_by, count(*), min(metric_on) from marts.daily_metrics group by 1"
-    ) in (
-        [("event_time", 59, date(2026, 2, 1)), ("send_cohort", 59, date(2026, 2, 1))],
-        [("send_cohort", 59, date(2026, 2, 1)), ("event_time", 59, date(2026, 2, 1))],
-    )
+        "select counted_by, count(*), min(metric_on) from marts.daily_metrics group by 1 order by 1"
+    ) == [("event_time", 59, date(2026, 2, 1)), ("send_cohort", 59, date(2026, 2, 1))]
     # All 28 days of hours before the facts, and two hours that are older and were busy.
     assert ask(
         "select count(*), count(*) filter (where count_steps > 0) from marts.operations"
