@@ -8,7 +8,7 @@ with app.setup:
     import marimo as mo
     import polars as pl
 
-    from pipeline.analysis.findings import funnel_table
+    from pipeline.analysis.findings import funnel_table, target_lines
     from pipeline.analysis.review import render_piece
     from pipeline.settings import load_settings
     from pipeline.warehouse.read import open_warehouse
@@ -51,7 +51,8 @@ def _(home, refresh):
     refresh
     with open_warehouse(home) as _con:
         funnels = funnel_table(_con)
-    return (funnels,)
+        targets, _ = target_lines(_con)
+    return funnels, targets
 
 
 @app.cell
@@ -105,6 +106,42 @@ def _(colours, funnels, step_height):
     )
     steps_chart
     return (steps_chart,)
+
+
+@app.cell
+def _(targets):
+    weeks = pl.DataFrame(
+        [
+            {
+                "rate": line.name,
+                "sender": line.sender,
+                "week": week,
+                "share": share,
+                "target": line.target,
+            }
+            for line in targets
+            for week, share in line.weeks
+        ]
+    )
+    mo.stop(weeks.is_empty(), mo.md("No sender of mail has a complete week yet."))
+    targets_chart = (
+        alt.layer(
+            alt.Chart(weeks)
+            .mark_line(point=True)
+            .encode(
+                x=alt.X("week:T", title=None),
+                y=alt.Y("share:Q", title=None, axis=alt.Axis(format=".1%")),
+                color=alt.Color("sender:N", legend=alt.Legend(orient="top")),
+                tooltip=["sender", "week:T", alt.Tooltip("share:Q", format=".2%")],
+            ),
+            alt.Chart(weeks).mark_rule(strokeDash=[4, 3]).encode(y="mean(target):Q"),
+        )
+        .properties(width=480, height=90)
+        .facet(row=alt.Row("rate:N", title="Mail by week; dashed: the target of workspace.yml"))
+        .resolve_scale(y="independent")
+    )
+    targets_chart
+    return (targets_chart,)
 
 
 @app.cell

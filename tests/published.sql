@@ -123,3 +123,17 @@ select
     was_converted as is_converted, if(enrollment_id in (12, 13) and not was_converted, 'bounced', null) as left_as,
     if(left_as is null, null, 2) as left_whole_days, 0 as observed_from_whole_days
 from marts.enrollments;
+
+-- Three complete weeks of one sender and a young one; complaints are missed beyond doubt, bounces maybe.
+insert into marts.targets by name
+select
+    metric, 'ann' as sender, date '2026-10-05' + 7 * cast(i as integer) as week, i < 3 as is_complete, i = 2 as is_latest,
+    numerator + i as numerator, denominator, (numerator + i) / denominator as rate, target, is_floor,
+    if(is_floor, rate >= target, rate <= target) as is_met, metric like 'complaint%' as is_surely_missed
+from (
+    values
+    ('delivery_rate_per_sent', 970, 1000, 0.95, true),
+    ('bounce_rate_per_sent', 30, 1000, 0.03, false),
+    ('complaint_rate_per_delivered', 9, 970, 0.001, false)
+) as t (metric, numerator, denominator, target, is_floor)
+cross join range(4) as week_no (i);

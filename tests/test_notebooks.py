@@ -75,6 +75,13 @@ def test_the_funnel_notebook_shows_what_is_published(published):
     assert [funnel.sequence_id for funnel in defined["funnels"]] == ["new_lead", "webinar"]
     assert defined["steps"]["enrollments"].sum() == 370
     assert "between contacted and opened: 120 of 270" in defined["conclusion"]
+    charted = defined["targets_chart"].to_dict()
+    (values,) = charted["datasets"].values()
+    assert {row["rate"]: row["target"] for row in values} == {
+        "Delivered": 0.95,
+        "Bounced": 0.03,
+        "Reported as spam": 0.001,
+    }
 
 
 def test_the_experiment_notebook_shows_what_is_published(published):

@@ -6,10 +6,11 @@ Positions are per cent of the width, so a chart grows and shrinks while its text
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from markupsafe import Markup
 
-from pipeline.analysis.findings import GROUPS, Curve, Interval
+from pipeline.analysis.findings import GROUPS, Curve, Interval, TargetLine
 
 # Where a value stands on the axis, in per cent of the width.
 Place = Callable[[float], str]
@@ -17,6 +18,7 @@ Place = Callable[[float], str]
 ROW = 46
 AXIS = 26
 CURVE_HEIGHT = 240
+TREND_HEIGHT = 40
 # Per cent of the width left free at both ends of a chart.
 MARGIN = 4.0
 MOST_TICKS = 5
@@ -28,6 +30,35 @@ def bar_svg(share: float, label: str) -> Markup:
         '<svg class="bar" role="img" aria-label="{}"><rect width="100%" height="100%" '
         'class="track"/><rect width="{}%" height="100%" class="fill"/></svg>'
     ).format(label, _number(100 * share))
+
+
+def trend_svg(trend: TargetLine) -> Markup:
+    """Return a rate week by week, from left to right, with its target as a line across."""
+    rates = [rate for _, rate in trend.weeks if rate is not None]
+    low, high = _widen(min([trend.target, *rates]), max([trend.target, *rates]))
+
+    def height(rate: float) -> str:
+        return _number(TREND_HEIGHT * (0.9 - 0.8 * (rate - low) / (high - low)))
+
+    step = (100 - 2 * MARGIN) / max(1, len(trend.weeks) - 1)
+    points = [
+        (_number(MARGIN + step * number), height(rate))
+        for number, (_, rate) in enumerate(trend.weeks)
+        if rate is not None
+    ]
+    marks = [
+        Markup('<line class="target" x1="0%" x2="100%" y1="{0}" y2="{0}"/>').format(
+            height(trend.target)
+        )
+    ]
+    for (x1, y1), (x2, y2) in pairwise(points):
+        line = Markup('<line class="trend" x1="{}%" y1="{}" x2="{}%" y2="{}"/>')
+        marks.append(line.format(x1, y1, x2, y2))
+    marks += [Markup('<circle cx="{}%" cy="{}" r="2.5"/>').format(x, y) for x, y in points]
+    title = f"{trend.name}, {trend.sender}, week by week; target {trend.target_text}"
+    return Markup('<svg class="trend" role="img" aria-label="{}" height="{}">{}</svg>').format(
+        title, TREND_HEIGHT, Markup("").join(marks)
+    )
 
 
 def interval_svg(intervals: Sequence[Interval], *, is_money: bool, title: str) -> Markup:

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from itertools import groupby, pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -171,6 +171,22 @@ select
     count(*) filter (where origin = 'import') as imported
 from marts.enrollments
 """
+
+TARGETS = """
+select
+    sender, metric, week, is_latest, numerator, denominator, rate, target, is_floor, is_met,
+    is_surely_missed
+from marts.targets
+where is_complete
+order by sender, metric, week
+"""
+TARGET_NAMES = {
+    "delivery_rate_per_sent": ("Delivered", "messages sent"),
+    "open_rate_per_delivered": ("Opened", "messages delivered"),
+    "click_rate_per_delivered": ("Clicked", "messages delivered"),
+    "bounce_rate_per_sent": ("Bounced", "messages sent"),
+    "complaint_rate_per_delivered": ("Reported as spam", "messages delivered"),
+}
 
 
 @dataclass(frozen=True)
@@ -390,6 +406,29 @@ class Quality:
     rate: Rate
     meaning: str
     query: Query
+
+
+@dataclass(frozen=True)
+class TargetLine:
+    """One rate of a sender's mail over its complete weeks, beside what it ought to be.
+
+    Attributes:
+        weeks: Monday and rate of each, the latest one last; None where there was nothing to count.
+        rate: of the latest week.
+    """
+
+    sender: str
+    name: str
+    weeks: tuple[tuple[date, float | None], ...]
+    target: float
+    is_floor: bool
+    rate: Rate
+    verdict: str
+
+    @property
+    def target_text(self) -> str:
+        """The target in words."""
+        return f"at {'least' if self.is_floor else 'most'} {percent(self.target)}"
 
 
 def percent(share: float) -> str:
@@ -788,6 +827,33 @@ def _curve_sentence(curves: Sequence[Curve]) -> str:
     day = max((day for day in MILESTONES if day <= last), default=last)
     words = [f"{_by_day(curve, day)} {GROUPS[curve.group].lower()}" for curve in curves]
     return f"By day {day}: {listed(words)} had converted."
+
+
+def target_lines(con: duckdb.DuckDBPyConnection) -> tuple[list[TargetLine], Query]:
+    """Return each rate with a target, by sender; none before a sender's first complete week."""
+    query = Query(TARGETS)
+    groups = groupby(query.rows(con), key=lambda row: (row["sender"], row["metric"]))
+    return [_target_line(list(rows)) for _, rows in groups], query
+
+
+def _target_line(rows: Sequence[Mapping[str, Any]]) -> TargetLine:
+    latest = rows[-1]
+    name, denominator = TARGET_NAMES[latest["metric"]]
+    if latest["is_met"] is None:
+        verdict = "nothing to count"
+    elif latest["is_met"]:
+        verdict = "as wanted"
+    else:
+        verdict = "missed" if latest["is_surely_missed"] else "missed, but it may be chance"
+    return TargetLine(
+        sender=latest["sender"],
+        name=name,
+        weeks=tuple((row["week"], row["rate"]) for row in rows),
+        target=latest["target"],
+        is_floor=latest["is_floor"],
+        rate=Rate(latest["numerator"], latest["denominator"], denominator),
+        verdict=verdict,
+    )
 
 
 def quality_checks(con: duckdb.DuckDBPyConnection) -> list[Quality]:

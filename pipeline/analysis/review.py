@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.analysis import findings
-from pipeline.analysis.charts import bar_svg, curve_svg, interval_svg
+from pipeline.analysis.charts import bar_svg, curve_svg, interval_svg, trend_svg
 from pipeline.sequences.compile import load_workspace
 from pipeline.settings import Settings
 from pipeline.warehouse.paths import name_week
@@ -68,6 +68,7 @@ def render_review(con: duckdb.DuckDBPyConnection, workspace: str) -> str:
             counts=count_states(cards),
             delays=findings.delay_cards(con),
             curves=findings.curve_cards(con),
+            targets=findings.target_lines(con),
             quality=findings.quality_checks(con),
         )
     )
@@ -115,6 +116,7 @@ def _environment() -> Environment:
         "bar_svg": bar_svg,
         "curve_svg": curve_svg,
         "interval_svg": interval_svg,
+        "trend_svg": trend_svg,
         "groups": findings.GROUPS,
     }
     environment.filters["thousands"] = lambda number: f"{number:,}"

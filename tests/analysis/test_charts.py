@@ -1,11 +1,19 @@
+from datetime import date, timedelta
 from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.analysis.charts import MOST_TICKS, bar_svg, curve_svg, interval_svg, ticks
-from pipeline.analysis.findings import Curve, CurvePoint, Interval
+from pipeline.analysis.charts import (
+    MOST_TICKS,
+    bar_svg,
+    curve_svg,
+    interval_svg,
+    ticks,
+    trend_svg,
+)
+from pipeline.analysis.findings import Curve, CurvePoint, Interval, Rate, TargetLine
 
 
 def interval(effect, low=None, high=None, *, is_decisive=False, label="b against a"):
@@ -23,6 +31,26 @@ def percents(element, *names):
 def test_a_bar_is_as_long_as_its_share():
     _, fill = parse(bar_svg(0.275, "Clicked"))
     assert fill.get("width") == "27.5%"
+
+
+def trend(*rates, target=0.03):
+    weeks = tuple((date(2026, 10, 5) + timedelta(weeks=i), rate) for i, rate in enumerate(rates))
+    return TargetLine("Bounced", "ann", weeks, target, False, Rate(1, 2, "sent"), "missed")
+
+
+def test_the_target_is_a_line_across_below_what_exceeds_it():
+    root = parse(trend_svg(trend(0.02, None, 0.05)))
+    target, line = root.findall("line")
+    assert (target.get("class"), line.get("class")) == ("target", "trend")
+    assert percents(target, "x1", "x2") == [0, 100]
+    low, high = float(line.get("y1")), float(line.get("y2"))
+    assert high < float(target.get("y1")) < low
+    assert len(root.findall("circle")) == 2
+
+
+def test_a_trend_of_nothing_still_shows_the_target():
+    root = parse(trend_svg(trend(None)))
+    assert [line.get("class") for line in root.findall("line")] == ["target"]
 
 
 def test_labels_cannot_break_out_of_a_chart():

@@ -289,6 +289,24 @@ def test_a_curve_holds_its_last_step():
     assert [curve.at_day(day).share for day in (0, 2, 3, 8, 9, 20)] == [0, 0, 0.1, 0.1, 0.4, 0.4]
 
 
+def test_a_rate_stands_beside_its_target_week_by_week(con):
+    bounced, reported, delivered = findings.target_lines(con)[0]
+    assert (bounced.name, bounced.sender, bounced.target_text) == (
+        *("Bounced", "ann"),
+        "at most 3.0\N{NO-BREAK SPACE}%",
+    )
+    assert [rate for _, rate in bounced.weeks] == [0.03, 0.031, 0.032]
+    assert (bounced.rate.count, bounced.rate.of, bounced.rate.denominator) == (
+        *(32, 1000),
+        "messages sent",
+    )
+    assert [line.verdict for line in (bounced, reported, delivered)] == [
+        "missed, but it may be chance",
+        "missed",
+        "as wanted",
+    ]
+
+
 def test_quality_counts_what_no_rate_counts(con):
     checks = {check.name: (check.rate.count, check.rate.of) for check in quality(con)}
     assert checks["Opened by machines only"] == (40, 239)
@@ -310,6 +328,7 @@ def test_every_command_is_one_word_of_a_shell_and_gives_the_rows_of_its_piece(co
     queries = [each for piece in pieces for each in piece.queries]
     queries += [check.query for check in quality(con)]
     queries += [findings.header(con).query, findings.totals(con)[1]]
+    queries.append(findings.target_lines(con)[1])
     assert len(queries) > 30
     for each, sql in zip(queries, heard(each.command for each in queries), strict=True):
         assert query(published, sql).to_dicts() == each.rows(con)
@@ -342,6 +361,7 @@ def test_an_empty_warehouse_has_no_pieces(empty):
     assert findings.experiment_cards(empty) == []
     assert findings.delay_cards(empty) == []
     assert findings.curve_cards(empty) == []
+    assert findings.target_lines(empty)[0] == []
     assert all(check.rate.share is None for check in quality(empty))
 
 

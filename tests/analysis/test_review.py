@@ -116,7 +116,7 @@ def test_every_command_in_the_page_runs(written):
 def test_every_piece_carries_its_commands(written):
     page = written.read_text(encoding="utf-8")
     articles = re.findall(r"<article.+?</article>", page, re.S)
-    assert len(articles) == 12
+    assert len(articles) == 13
     assert all("drip query" in article for article in articles)
 
 
