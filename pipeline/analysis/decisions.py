@@ -13,6 +13,8 @@ from typing import Any, cast
 
 import polars as pl
 
+from pipeline.analysis.adaptive import compare_bandit
+from pipeline.analysis.adjustment import PairedSums, adjust_for_covariate
 from pipeline.analysis.arm_stats import ArmStats
 from pipeline.analysis.comparisons import (
     Arm,
@@ -98,6 +100,9 @@ COMPARISONS_SCHEMA: dict[str, pl.DataType] = {
     "shrunk_low": pl.Float64(),
     "shrunk_high": pl.Float64(),
     "probability_better": pl.Float64(),
+    "adjusted_effect": pl.Float64(),
+    "adjusted_low": pl.Float64(),
+    "adjusted_high": pl.Float64(),
     "p_value": pl.Float64(),
     "is_decisive": pl.Boolean(),
 }
@@ -109,6 +114,7 @@ class _Metric:
 
     is_primary: bool
     arms: list[Arm]
+    engaged: dict[str, PairedSums]
     first_assigned_on: date
     last_assigned_on: date
 
@@ -146,7 +152,7 @@ def decide_experiments(
             evidence = previous
         else:
             evidence = _take_look(
-                experiment, metrics.get(experiment_id, {}), previous, today, priors
+                experiment, metrics.get(experiment_id, {}), previous, today, priors, arms
             )
         decided.append(_restore_row(evidence, is_auto=bool(experiment["is_auto"])))
         compared += evidence["comparisons"]
@@ -195,8 +201,8 @@ def _read_arms(arms: pl.DataFrame) -> dict[str, dict[str, _Metric]]:
             pl.col("is_primary").first(),
             pl.col("role").last(),
             pl.col("share").last().cast(pl.Float64),
-            pl.col("n_assigned", "n").sum(),
-            pl.col("sum", "sum_squares", "sum_so_far").cast(pl.Float64).sum(),
+            pl.col("n_assigned", "n", "n_engaged").sum(),
+            pl.col("sum", "sum_squares", "sum_so_far", "sum_engaged").cast(pl.Float64).sum(),
             pl.col("assigned_on").min().alias("first_on"),
             pl.col("assigned_on").max().alias("last_on"),
         )
@@ -213,9 +219,14 @@ def _read_arms(arms: pl.DataFrame) -> dict[str, dict[str, _Metric]]:
         )
         of_experiment = metrics.setdefault(row["experiment_id"], {})
         known = of_experiment.get(row["metric"])
+        engaged = row["n_engaged"]
+        paired = PairedSums(
+            row["n"], row["sum"], row["sum_squares"], engaged, engaged, row["sum_engaged"]
+        )
         of_experiment[row["metric"]] = _Metric(
             is_primary=row["is_primary"],
             arms=[*known.arms, arm] if known else [arm],
+            engaged={**(known.engaged if known else {}), arm.name: paired},
             first_assigned_on=min(known.first_assigned_on, row["first_on"])
             if known
             else row["first_on"],
@@ -246,6 +257,7 @@ def _take_look(
     previous: Mapping[str, Any],
     today: date,
     priors: Mapping[str, Prior],
+    bandit_days: pl.DataFrame,
 ) -> dict[str, Any]:
     """Decide on the primary metric, compare the others, and return the evidence of the look."""
     design = Design(
@@ -259,7 +271,7 @@ def _take_look(
     primary = next((metric for metric in metrics.values() if metric.is_primary), None)
     reason = _held_back(experiment)
     if reason and previous.get("state") != "winner":
-        return _hold_back(experiment, design, primary, reason, today)
+        return _hold_back(experiment, design, primary, reason, (today, bandit_days))
     decision = decide_experiment(
         design,
         primary.arms if primary else [],
@@ -269,7 +281,15 @@ def _take_look(
         lost=_lost(metrics),
     )
     secondary = _compare_secondary(design, metrics, previous, priors)
-    pairs = [*decision.comparisons, *secondary]
+    adjusted = _adjust(primary, decision.comparisons) if primary else {}
+    rows = [
+        {
+            **_comparison_row(experiment["experiment_id"], pair),
+            **adjusted.get((pair.arm, pair.baseline), {}),
+        }
+        for pair in decision.comparisons
+    ]
+    rows += [_comparison_row(experiment["experiment_id"], pair) for pair in secondary]
     experiment_id = experiment["experiment_id"]
     return {
         **decision.evidence,
@@ -277,9 +297,35 @@ def _take_look(
             primary and primary.last_assigned_on - primary.first_assigned_on >= FULL_WEEK
         ),
         "secondary": [{**pair.evidence, "metric": pair.metric} for pair in secondary],
-        "comparisons": [_comparison_row(experiment_id, pair) for pair in pairs],
+        "comparisons": rows,
         "row": _decision_row(experiment_id, design, decision, today),
     }
+
+
+def _adjust(
+    primary: _Metric, pairs: Sequence[Comparison]
+) -> dict[tuple[str, str], dict[str, float]]:
+    """Return the effects without what engagement before the draw explains, by pair.
+
+    The same multiplier as the unadjusted interval has; shown beside it, while that one decides.
+    """
+    stats = dict(
+        zip(primary.engaged, adjust_for_covariate(list(primary.engaged.values())), strict=True)
+    )
+    found = {}
+    for pair in pairs:
+        if pair.interval_low is None:
+            continue
+        arm, baseline = stats[pair.arm], stats[pair.baseline]
+        effect = arm.mean - baseline.mean
+        error = math.sqrt(arm.variance / arm.n + baseline.variance / baseline.n)
+        reach = pair.evidence["multiplier"] * error
+        found[pair.arm, pair.baseline] = {
+            "adjusted_effect": effect,
+            "adjusted_low": effect - reach,
+            "adjusted_high": effect + reach,
+        }
+    return found
 
 
 def _exposures(metrics: Mapping[str, _Metric], control: str | None) -> dict[str, list[Exposure]]:
@@ -323,9 +369,15 @@ def _hold_back(
     design: Design,
     primary: _Metric | None,
     reason: str,
-    today: date,
+    facts: tuple[date, pl.DataFrame],
 ) -> dict[str, Any]:
-    """Return the evidence of a look that compares nothing, so that no wrong number is shown."""
+    """Return the evidence of a look without plain comparisons, so that no wrong number is shown.
+
+    Arms of a bandit are compared by its daily batches; nothing is decided by that.
+    """
+    today, days = facts
+    is_bandit = experiment["allocation"] == "thompson"
+    pairs = compare_bandit(experiment["experiment_id"], design, days) if is_bandit else []
     empty = decide_experiment(design, [])
     decision = replace(
         empty,
@@ -340,7 +392,7 @@ def _hold_back(
         **decision.evidence,
         "has_full_week": False,
         "secondary": [],
-        "comparisons": [],
+        "comparisons": [_comparison_row(experiment["experiment_id"], pair) for pair in pairs],
         "row": _decision_row(experiment["experiment_id"], design, decision, today),
     }
 
@@ -418,16 +470,19 @@ def _comparison_row(experiment_id: str, pair: Comparison) -> dict[str, Any]:
     """Return the row of a comparison as plain values."""
     shrunk = _shrunk_columns(pair.shrunk)
     better = pair.shrunk.probability_better if pair.shrunk else None
+    adjusted = ("adjusted_effect", "adjusted_low", "adjusted_high")
     columns: Iterable[str] = COMPARISONS_SCHEMA.keys() - {
         "experiment_id",
         "probability_better",
         *shrunk,
+        *adjusted,
     }
     return {
         "experiment_id": experiment_id,
         **{name: getattr(pair, name) for name in columns},
         **shrunk,
         "probability_better": better,
+        **dict.fromkeys(adjusted),
     }
 
 

@@ -20,6 +20,9 @@ create or replace table analysis.experiment_comparisons (
     shrunk_low double,
     shrunk_high double,
     probability_better double,
+    adjusted_effect double,
+    adjusted_low double,
+    adjusted_high double,
     p_value double not null,
     is_decisive boolean not null
 );
@@ -55,6 +58,12 @@ comment on column analysis.experiment_comparisons.shrunk_high is
 'Upper end of the 95 % interval of the honest effect.';
 comment on column analysis.experiment_comparisons.probability_better is
 'Probability that the arm is better than the baseline, under the same prior; it decides nothing.';
+comment on column analysis.experiment_comparisons.adjusted_effect is
+'Primary metric: the effect without what clicks, replies and conversions before the draw explain (CUPED).';
+comment on column analysis.experiment_comparisons.adjusted_low is
+'Lower end of its interval that holds at every look; shown, while the unadjusted one decides.';
+comment on column analysis.experiment_comparisons.adjusted_high is
+'Upper end of its interval that holds at every look; shown, while the unadjusted one decides.';
 comment on column analysis.experiment_comparisons.p_value is 'P-value that holds at every look; 1 before burn-in.';
 comment on column analysis.experiment_comparisons.is_decisive is
 'Primary metric: the boundary is crossed at this look. Other metrics: found by e-BH at a false-discovery rate of 10 %.';

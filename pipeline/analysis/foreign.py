@@ -317,6 +317,9 @@ def _decide(
                 "sum": row["stats"].sum,
                 "sum_squares": row["stats"].sum_squares,
                 "sum_so_far": row["stats"].sum,
+                "n_engaged": 0,
+                "sum_engaged": 0.0,
+                "probability": shares[row["arm"]] / whole,
             }
             for row in rows
         ]

@@ -30,7 +30,7 @@ EXPERIMENT_ARMS = """
 select
     experiment_id, metric, is_primary, arm, role, share, assigned_on, n_assigned, n,
     cast("sum" as double) as "sum", cast(sum_squares as double) as sum_squares,
-    sum_so_far
+    sum_so_far, n_engaged, sum_engaged, probability
 from marts.experiment_arms
 """
 DELAY_ARMS = """

@@ -54,6 +54,9 @@ def day_rows(arm, events, n, day=1, **changed):
         "sum": float(events),
         "sum_squares": float(events),
         "sum_so_far": float(events),
+        "n_engaged": 0,
+        "sum_engaged": 0.0,
+        "probability": 0.5,
         **changed,
     }
 
@@ -337,3 +340,46 @@ def test_leads_that_were_lost_unevenly_on_the_way_break_the_test():
         for arm, count in (("a", 40), ("b", 120))
     ]
     assert decide([experiment()], arms + lost)[0]["state"].to_list() == ["invalid"]
+
+
+def bandit_days(rates=(0.05, 0.12), days=20):
+    return [
+        day_rows(arm, round(n * rate), n, day, probability=share)
+        for day in range(1, days + 1)
+        for arm, rate, n, share in (("a", rates[0], 100, 0.25), ("b", rates[1], 300, 0.75))
+    ]
+
+
+def test_arms_of_a_bandit_are_compared_by_their_days_and_name_no_winner():
+    decisions, comparisons = decide([experiment(allocation="thompson")], bandit_days())
+    assert decisions.select("state", "winner", "effect").row(0) == ("running", None, None)
+    [pair] = comparisons.to_dicts()
+    assert (pair["arm"], pair["baseline"], pair["mean_arm"]) == ("b", "a", None)
+    assert pair["effect"] == pytest.approx(0.07, abs=0.005)
+    assert pair["interval_low"] < pair["effect"] < pair["interval_high"]
+    assert pair["is_decisive"]
+    assert pair["p_value"] < 0.05
+    young = decide([experiment(allocation="thompson")], bandit_days(days=2))[1]
+    assert young.is_empty()
+    money = [{**row, "metric": "revenue(sale)"} for row in bandit_days()]
+    design = experiment(allocation="thompson", metric="revenue(sale)")
+    assert decide([design], money)[1].is_empty()
+
+
+def test_what_was_known_before_the_draw_takes_noise_out_of_the_effect():
+    # Half of the leads had answered before; they reply in 9 of 10 cases, the others never.
+    arms = [
+        day_rows("a", 1125, 5000, n_engaged=1250, sum_engaged=1125.0),
+        day_rows("b", 1350, 5000, n_engaged=1350, sum_engaged=1215.0),
+    ]
+    [pair] = decide([experiment()], arms)[1].to_dicts()
+    assert pair["effect"] == pytest.approx(0.045)
+    # By chance b had more of those who answer anyway.
+    assert 0 < pair["adjusted_effect"] < 0.034
+    width = pair["interval_high"] - pair["interval_low"]
+    assert pair["adjusted_high"] - pair["adjusted_low"] < 0.5 * width
+    [plain] = decide([experiment()], [day_rows("a", 250, 5000), day_rows("b", 350, 5000)])[
+        1
+    ].to_dicts()
+    assert plain["adjusted_effect"] == pytest.approx(plain["effect"])
+    assert plain["adjusted_low"] == pytest.approx(plain["interval_low"])

@@ -36,7 +36,8 @@ create table marts.experiments (
 create table marts.experiment_arms (
     experiment_id varchar, metric varchar, is_primary boolean, arm varchar, role varchar,
     share double, assigned_on date, n_assigned bigint, n bigint,
-    sum decimal(18, 4), sum_squares decimal(18, 4), sum_so_far double
+    sum decimal(18, 4), sum_squares decimal(18, 4), sum_so_far double,
+    n_engaged bigint default 0, sum_engaged double default 0, probability double
 );
 create table marts.delay_arms (
     experiment_id varchar, arm varchar, delay_seconds bigint, role varchar, n_assigned bigint,
@@ -64,8 +65,8 @@ ROWS = """
 insert into marts.experiments values ('wait', 'replied', 'open', 10000, 0.05, true, 'a', 0,
     'weights', false);
 insert into marts.experiment_arms values
-    ('wait', 'replied', true, 'a', 'control', 0.5, date '2026-03-01', 5000, 5000, 400, 400, 400),
-    ('wait', 'replied', true, 'b', 'treatment', 0.5, date '2026-03-01', 5000, 5000, 600, 600, 600);
+    ('wait', 'replied', true, 'a', 'control', 0.5, date '2026-03-01', 5000, 5000, 400, 400, 400, 900, 90, 0.5),
+    ('wait', 'replied', true, 'b', 'treatment', 0.5, date '2026-03-01', 5000, 5000, 600, 600, 600, 950, 150, 0.5);
 insert into marts.delay_arms values
     ('wait', 'a', 86400, 'control', 5000, 5000, 400, 30),
     ('wait', 'b', 259200, 'treatment', 5000, 5000, 600, 31);
@@ -153,7 +154,7 @@ def test_words_are_learned_from_sound_tests_only(warehouse):
         from range(20) as t (i);
         insert into marts.experiment_arms
         select experiment_id, 'replied', true, arm, 'treatment', 0.5, date '2026-03-01', 1000, 1000,
-            if(arm = 'a', 100, 160), if(arm = 'a', 100, 160), 0
+            if(arm = 'a', 100, 160), if(arm = 'a', 100, 160), 0, 0, 0, 0.5
         from marts.experiments cross join (values ('a'), ('b')) as arms (arm);
         insert into marts.message_texts
         select experiment_id, arm, true, 'email', 1, if(arm = 'a', 'Offer', 'Offer today'), null,

@@ -270,14 +270,14 @@ def test_who_had_answered_before_the_draw_is_a_covariate(ask: Ask) -> None:
 
 def test_units_are_counted_by_day_of_assignment(ask: Ask) -> None:
     assert ask(
-        "select arm, assigned_on, n_assigned, n from marts.experiment_arms "
+        "select arm, assigned_on, n_assigned, n, probability from marts.experiment_arms "
         "where experiment_id = 'subject_1' and metric = 'replied' order by 1, 2"
     ) == [
-        ("a", date(2026, 3, 2), 1, 1),
-        ("a", date(2026, 3, 3), 1, 1),
-        ("a", date(2026, 3, 30), 1, 0),
-        ("b", date(2026, 2, 2), 1, 1),
-        ("b", date(2026, 3, 3), 1, 1),
+        ("a", date(2026, 3, 2), 1, 1, 0.5),
+        ("a", date(2026, 3, 3), 1, 1, 0.5),
+        ("a", date(2026, 3, 30), 1, 0, 0.5),
+        ("b", date(2026, 2, 2), 1, 1, 0.5),
+        ("b", date(2026, 3, 3), 1, 1, 0.5),
     ]
 
 

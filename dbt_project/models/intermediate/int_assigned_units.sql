@@ -19,6 +19,7 @@ units as (
         unit_id,
         min_by(arm, (assigned_at, arm)) as arm,
         min_by(enrollment_id, (assigned_at, arm)) as enrollment_id,
+        min_by(probability, (assigned_at, arm)) as probability,
         min(assigned_at) as assigned_at,
         count(distinct arm) as count_arms
     from assignments
@@ -31,6 +32,7 @@ final as (
         u.unit_id,
         u.arm,
         u.enrollment_id,
+        u.probability,
         u.assigned_at,
         {{ local_date('u.assigned_at', 'w.timezone') }} as assigned_on,
         {{ add_seconds('u.assigned_at', 'e.window_seconds') }} as window_until_at,

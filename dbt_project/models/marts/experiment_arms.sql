@@ -55,7 +55,8 @@ drawn as (
         u.assigned_on,
         count(*) as n_assigned,
         count(*) filter (where u.is_matured) as n,
-        count(g.unit_id) filter (where u.is_matured) as n_engaged
+        count(g.unit_id) filter (where u.is_matured) as n_engaged,
+        avg(u.probability) as probability
     from units as u
     left join engaged as g on u.experiment_id = g.experiment_id and u.unit_id = g.unit_id
     group by u.experiment_id, u.arm, u.assigned_on
@@ -71,7 +72,8 @@ days as (
         coalesce(d.assigned_on, {{ local_date('e.registered_at', 'w.timezone') }}) as assigned_on,
         coalesce(d.n_assigned, 0) as n_assigned,
         coalesce(d.n, 0) as n,
-        coalesce(d.n_engaged, 0) as n_engaged
+        coalesce(d.n_engaged, 0) as n_engaged,
+        d.probability
     from arms as a
     inner join experiments as e on a.experiment_id = e.experiment_id
     cross join refresh as w
@@ -106,6 +108,7 @@ final as (
         d.n,
         coalesce(s.sum, 0) as sum,
         coalesce(s.sum_squares, 0) as sum_squares,
+        d.probability,
         d.n_engaged,
         coalesce(s.sum_engaged, 0) as sum_engaged,
         coalesce(s.sum_so_far, 0) as sum_so_far
