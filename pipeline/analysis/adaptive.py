@@ -2,11 +2,6 @@
 
 Belongs here: estimates from daily batches with the probabilities they were drawn with. Does not:
 the weights themselves (`allocation`), which leads are in a batch (dbt models).
-
-Plain means of arms are biased when arms that looked bad got fewer leads. Each day is therefore
-judged by a score that is right whatever the weights: what was known before, corrected by that day's
-outcomes over their probability. Days are weighted so that their spreads are alike (Hadad et al.
-2021).
 """
 
 import math
@@ -23,6 +18,11 @@ from pipeline.analysis.sequential import (
     log_evidence,
     tuning_rate,
 )
+
+# Plain means of arms are biased when arms that looked bad got fewer leads. Each day is therefore
+# judged by a score that is right whatever the weights: what was known before, corrected by that
+# day's outcomes over their probability. Days are weighted so that their spreads are alike (Hadad
+# et al. 2021).
 
 # Days at which the interval is narrowest, and before which there is none.
 TUNED_FOR_DAYS = 28
