@@ -5,20 +5,21 @@ Belongs here: short queries on marts and analysis, the words for their rows. Doe
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from itertools import groupby, pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
-from statsmodels.stats.proportion import proportion_confint
 
 from pipeline.analysis.arm_stats import LEAST_EVENTS, LEAST_LEADS
 from pipeline.analysis.comparisons import is_money
 from pipeline.analysis.delays import name_delay
+from pipeline.analysis.pieces import Query, Rate, percent, percent_range
 from pipeline.analysis.reasons import amount, difference, honest, listed
 from pipeline.analysis.sample_ratio import ALARM_P
 from pipeline.analysis.shrinkage import Prior
@@ -187,66 +188,6 @@ TARGET_NAMES = {
     "bounce_rate_per_sent": ("Bounced", "messages sent"),
     "complaint_rate_per_delivered": ("Reported as spam", "messages delivered"),
 }
-
-
-@dataclass(frozen=True)
-class Query:
-    """One query on the published warehouse and the values of its `$names`."""
-
-    sql: str
-    values: Mapping[str, str] = field(default_factory=dict)
-
-    def rows(self, con: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
-        """Return the rows, by column name."""
-        found = con.sql(self.sql, params=dict(self.values)) if self.values else con.sql(self.sql)
-        return [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
-
-    @property
-    def text(self) -> str:
-        """The SQL with its values written in."""
-        return re.sub(
-            r"\$(\w+)",
-            lambda name: "'" + self.values[name[1]].replace("'", "''") + "'",
-            self.sql.strip(),
-        )
-
-    @property
-    def command(self) -> str:
-        """The line to paste into a shell."""
-        quoted = re.sub(r'([\\"$`])', r"\\\1", self.text)
-        return f'drip query "{quoted}"'
-
-
-@dataclass(frozen=True)
-class Rate:
-    """A count of something, with the name of that something, and Wilson's 95 % interval."""
-
-    count: int
-    of: int
-    denominator: str
-
-    @property
-    def share(self) -> float | None:
-        """The rate, 0 to 1; None of nothing."""
-        return self.count / self.of if self.of else None
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """Wilson's 95 % interval; None of nothing."""
-        if not self.of:
-            return None
-        low, high = proportion_confint(self.count, self.of, method="wilson")
-        return max(0.0, float(low)), min(1.0, float(high))
-
-    @property
-    def text(self) -> str:
-        """The rate in per cent."""
-        return "–" if self.share is None else percent(self.share)
-
-    @property
-    def interval_text(self) -> str:
-        """The interval in per cent."""
-        return "" if self.interval is None else percent_range(*self.interval)
 
 
 @dataclass(frozen=True)

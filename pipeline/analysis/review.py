@@ -15,6 +15,8 @@ from markupsafe import Markup
 
 from pipeline.analysis import findings
 from pipeline.analysis.charts import bar_svg, curve_svg, interval_svg, trend_svg
+from pipeline.analysis import advice, findings
+from pipeline.analysis.charts import bar_svg, curve_svg, interval_svg
 from pipeline.sequences.compile import load_workspace
 from pipeline.settings import Settings
 from pipeline.warehouse.paths import name_week
@@ -64,6 +66,8 @@ def render_review(con: duckdb.DuckDBPyConnection, workspace: str) -> str:
             totals=totals,
             of_totals=of_totals,
             funnels=findings.funnel_table(con),
+            insights=advice.insight_lists(con),
+            words=advice.word_cards(con),
             cards=cards,
             counts=count_states(cards),
             delays=findings.delay_cards(con),
@@ -78,8 +82,8 @@ def render_piece(name: str, piece: object) -> str:
     """Return one piece as HTML, as the page shows it, with its style: for notebooks.
 
     Args:
-        name: funnel, experiment, delay or curve.
-        piece: what the function of that name in `findings` gave.
+        name: funnel, experiment, delay, curve, insight or word.
+        piece: what the function of that name in `findings` or `advice` gave.
     """
     template = _environment().get_template("review_pieces.html")
     macro = getattr(template.make_module(), name)

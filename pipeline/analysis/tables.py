@@ -16,6 +16,8 @@ from pipeline.analysis.conversions import conversion_curves, conversion_times
 from pipeline.analysis.decisions import decide_experiments
 from pipeline.analysis.delay_hints import hint_delays
 from pipeline.analysis.delays import recommend_delays
+from pipeline.analysis.dropoff import drop_off
+from pipeline.analysis.insights import find_insights
 from pipeline.analysis.send_times import score_hours, score_single_hours
 from pipeline.analysis.words import word_effects
 
@@ -85,6 +87,30 @@ select
 from marts.engagement
 where origin = 'live' and observed_until >= handed_over_at + interval 7 day
 group by sequence_id, weekday, hour
+"""
+STEP_ENDINGS = """
+select sequence_id, version, step_ix, step_id, ended_as, is_dropped, count_enrollments
+from marts.step_endings
+"""
+# Messages that had seven days to answer: of the week before last, and of the one before that.
+REPLIES_BY_WEEK = """
+select
+    sequence_id, cast(epoch(refreshed_at - handed_over_at) // 604800 as bigint) - 1 as week,
+    count(*) as n,
+    count(*) filter (where first_replied_at <= handed_over_at + interval 7 day) as count_replied
+from marts.sends
+cross join meta.refresh
+where was_sent and origin = 'live' and week between 0 and 1
+group by sequence_id, week
+"""
+CONTACTS = """
+select distinct sequence_id, step_id, channel, contact_no
+from marts.message_texts
+where contact_no is not null
+union
+select distinct sequence_id, step_id, channel, null
+from marts.sends
+where was_sent
 """
 TIME_TO_CONVERSION = """
 select
@@ -163,6 +189,26 @@ def write_send_hours(con: duckdb.DuckDBPyConnection, now: datetime, looks: pl.Da
     return _write(con, "send_hours", score_single_hours(con.sql(SEND_HOURS).pl()))
 
 
+def write_drop_off(con: duckdb.DuckDBPyConnection, now: datetime, looks: pl.DataFrame) -> int:
+    """Write analysis.drop_off; return its rows. Neither `now` nor `looks` matters."""
+    del now, looks
+    return _write(con, "drop_off", drop_off(con.sql(STEP_ENDINGS).pl()))
+
+
+def write_insights(con: duckdb.DuckDBPyConnection, now: datetime, looks: pl.DataFrame) -> int:
+    """Write analysis.insights; return its rows. Last of all: they are of the other tables."""
+    del now, looks
+    insights = find_insights(
+        con.sql(REPLIES_BY_WEEK).pl(),
+        con.sql("from analysis.drop_off").pl(),
+        con.sql(CONTACTS).pl(),
+        con.sql("from analysis.word_effects").pl(),
+        con.sql("from analysis.delay_hints").pl(),
+        con.sql("from analysis.send_times").pl(),
+    )
+    return _write(con, "insights", insights)
+
+
 # Every function: an open warehouse with its marts and an empty schema `analysis`, the moment of the
 # facts in the workspace's zone, and the latest row of ledger.looks per experiment.
 ANALYSES: dict[str, Analysis] = {
@@ -176,6 +222,8 @@ ANALYSES: dict[str, Analysis] = {
     "send_times": write_send_times,
     "send_hours": write_send_hours,
     "word_effects": write_word_effects,
+    "drop_off": write_drop_off,
+    "insights": write_insights,
 }
 
 

@@ -77,6 +77,16 @@ TABLES = [
         "Which words and phrases bring answers. Grain: one row per kind of text and feature.",
         ["message_texts", "experiment_arms", "experiments"],
     ),
+    _table(
+        "drop_off",
+        "At which step people leave, and why. Grain: one row per sequence, version, step and end.",
+        ["step_endings"],
+    ),
+    _table(
+        "insights",
+        "What changed, where the bottleneck is, what to try. Grain: one row per sentence.",
+        ["sends", "step_endings", "message_texts", "send_times"],
+    ),
 ]
 
 

@@ -52,7 +52,12 @@ create table marts.engagement (
     weekday bigint, hour bigint, was_clicked boolean, click_seconds double, was_replied boolean,
     reply_seconds double
 );
+create table marts.step_endings (
+    sequence_id varchar, version varchar, step_ix bigint, step_id varchar, ended_as varchar,
+    is_dropped boolean, count_enrollments bigint
+);
 create table marts.message_texts (
+    sequence_id varchar, step_id varchar,
     comparison varchar, variant varchar, is_randomised boolean, channel varchar, contact_no bigint,
     subject varchar, body varchar, metric varchar, n bigint, count_reached bigint
 );
@@ -102,6 +107,8 @@ def test_marts_become_the_tables_with_their_rows(warehouse):
         "send_times": 42,
         "send_hours": 0,
         "word_effects": 0,
+        "drop_off": 0,
+        "insights": 1,
     }
     found = warehouse.execute(
         "select state, winner, evidence from analysis.experiment_decisions"
@@ -157,7 +164,7 @@ def test_words_are_learned_from_sound_tests_only(warehouse):
             if(arm = 'a', 100, 160), if(arm = 'a', 100, 160), 0, 0, 0, 0.5
         from marts.experiments cross join (values ('a'), ('b')) as arms (arm);
         insert into marts.message_texts
-        select experiment_id, arm, true, 'email', 1, if(arm = 'a', 'Offer', 'Offer today'), null,
+        select 'welcome', 'hello', experiment_id, arm, true, 'email', 1, if(arm = 'a', 'Offer', 'Offer today'), null,
             'replied', 1000, if(arm = 'a', 100, 160)
         from marts.experiments cross join (values ('a'), ('b')) as arms (arm);
         """
