@@ -167,6 +167,18 @@ def preview(
     say(f"Page: {escape(found['page'])}")
 
 
+@app.command()
+def draft(sequence: str, step: str, as_json: AsJson = False) -> None:
+    """Print subject lines to test, from phrases that brought more answers: a variant in YAML."""
+    from pipeline.analysis.drafts import propose_subjects
+
+    found = propose_subjects(current_settings(), sequence, step)
+    if as_json:
+        print_json(found)
+    else:
+        sys.stdout.write(found["yaml"])
+
+
 def _show_outline(found: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(found)

@@ -132,18 +132,6 @@ def test_the_named_loss_is_the_largest_one(counts):
     assert (f" {lost:,} of " in sentence) == (lost > 0)
 
 
-@given(st.integers(0, 500), st.integers(0, 500))
-def test_the_interval_of_a_rate_holds_the_rate(a, b):
-    rate = Rate(min(a, b), max(a, b), "sent")
-    if rate.interval is None:
-        assert rate.of == 0
-        assert (rate.text, rate.interval_text) == ("–", "")
-    else:
-        low, high = rate.interval
-        assert 0 <= low <= rate.share + 1e-12
-        assert rate.share - 1e-12 <= high <= 1
-
-
 def test_what_needs_a_person_comes_first(con):
     assert [(card.experiment_id, card.state) for card in findings.experiment_cards(con)] == [
         ("broken_split", "invalid"),
