@@ -6,10 +6,8 @@ Belongs here: short queries on marts and analysis, the words for their rows. Doe
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date, datetime
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from itertools import groupby, pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -370,16 +368,6 @@ class TargetLine:
     def target_text(self) -> str:
         """The target in words."""
         return f"at {'least' if self.is_floor else 'most'} {percent(self.target)}"
-
-
-def percent(share: float) -> str:
-    """Return a share as text, with the unit kept on its line."""
-    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
-
-
-def percent_range(low: float, high: float) -> str:
-    """Return an interval of shares as text."""
-    return f"{100 * low:.1f} to {percent(high)}"
 
 
 def header(con: duckdb.DuckDBPyConnection) -> Header:

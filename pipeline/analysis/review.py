@@ -13,10 +13,8 @@ import duckdb
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.analysis import findings
-from pipeline.analysis.charts import bar_svg, curve_svg, interval_svg, trend_svg
 from pipeline.analysis import advice, findings
-from pipeline.analysis.charts import bar_svg, curve_svg, interval_svg
+from pipeline.analysis.charts import bar_svg, curve_svg, interval_svg, trend_svg
 from pipeline.sequences.compile import load_workspace
 from pipeline.settings import Settings
 from pipeline.warehouse.paths import name_week
