@@ -74,6 +74,9 @@ def metric(
     start: Annotated[str | None, typer.Option(help="First day, such as 2026-11-01.")] = None,
     end: Annotated[str | None, typer.Option(help="Last day.")] = None,
     limit: Annotated[int | None, typer.Option(help="No more rows than that.", min=1)] = None,
+    order: Annotated[
+        str | None, typer.Option(help="Order by it: weekday, or -sent for the largest first.")
+    ] = None,
     as_of: AsOf = None,
     sql: Annotated[bool, typer.Option("--sql", help="Print the SQL and do not run it.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
@@ -90,6 +93,7 @@ def metric(
         start=_day("--start", start),
         end=_day("--end", end),
         limit=limit,
+        order=order,
     )
     answer = ask(current_settings().home, question, snapshot=as_of)
     if sql:

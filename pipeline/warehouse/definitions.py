@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 
@@ -42,6 +42,19 @@ class Dimension:
     def as_dict(self) -> dict[str, str]:
         """Return it for JSON."""
         return {"name": self.name, "short": self.short, "definition": self.definition}
+
+
+@dataclass(frozen=True)
+class Sum:
+    """What a metric is made of: an aggregate over the rows of one mart."""
+
+    name: str
+    aggregate: str  # sum or average
+    expression: str
+    mart: str
+    day: str
+    keys: tuple[str, ...]  # columns that name a row
+    condition: str
 
 
 @dataclass(frozen=True)
@@ -110,36 +123,47 @@ class Definitions:
             )
         return self.metrics[name]
 
+    def find_dimension(self, typed: str, metrics: Sequence[Metric]) -> Dimension:
+        """Return what a person means by a name: what all the metrics can be split by.
 
-def find_dimension(typed: str, metrics: Sequence[Metric]) -> Dimension:
-    """Return what a person means by a name: what all the metrics can be split by.
+        `channel`, `lead.country` and `sequence_id` are understood as well as `send__channel`; of
+        several with that name the metrics' own one is meant.
 
-    `channel`, `lead.country` and `sequence_id` are understood as well as `send__channel`; of
-    several with that name the metrics' own one is meant.
+        Raises:
+            DripError: there is none, or there are several; the message names them.
+        """
+        first, *others = metrics
+        common = [
+            one for one in first.dimensions if all(one in other.dimensions for other in others)
+        ]
+        name = typed.strip().replace(".", "__")
+        for wanted in (name, name.removesuffix("_id"), *(f"{m.row}__{name}" for m in metrics)):
+            for one in common:
+                if one.name == wanted:
+                    return one
+        found = [one for one in common if one.short == name]
+        if len(found) == 1:
+            return found[0]
+        told = " and ".join(metric.name for metric in metrics)
+        if found:
+            choice = " or ".join(one.name for one in found)
+            raise DripError(f"{told} can be split by several {name}: write {choice}.")
+        shorts = dict.fromkeys(one.short for one in common)
+        together = " together" if others else ""
+        raise DripError(
+            f"{told} cannot be split by {typed!r}{together}{_hint(name, shorts)} "
+            f"{self._related(first, name)}There are: {', '.join(shorts)}."
+        )
 
-    Raises:
-        DripError: there is none, or there are several; the message names them.
-    """
-    first, *others = metrics
-    common = [one for one in first.dimensions if all(one in other.dimensions for other in others)]
-    name = typed.strip().replace(".", "__")
-    for wanted in (name, name.removesuffix("_id"), *(f"{m.row}__{name}" for m in metrics)):
-        for one in common:
-            if one.name == wanted:
-                return one
-    found = [one for one in common if one.short == name]
-    if len(found) == 1:
-        return found[0]
-    told = " and ".join(metric.name for metric in metrics)
-    if found:
-        choice = " or ".join(one.name for one in found)
-        raise DripError(f"{told} can be split by several {name}: write {choice}.")
-    shorts = dict.fromkeys(one.short for one in common)
-    together = " together" if others else ""
-    raise DripError(
-        f"{told} cannot be split by {typed!r}{together}{_hint(name, shorts)} "
-        f"There are: {', '.join(shorts)}."
-    )
+    def _related(self, metric: Metric, dimension: str) -> str:
+        """Name the metrics of the same thing that can be split by it."""
+        able = [
+            other.name
+            for other in self.metrics.values()
+            if metric.name in other.name.split("_") or other.name.startswith(f"{metric.name}_")
+            if dimension in {one.short for one in other.dimensions}
+        ]
+        return f"{' and '.join(able)} can. " if able else ""
 
 
 def _hint(typed: str, known: Iterable[str]) -> str:
@@ -236,14 +260,23 @@ def keep_definitions(home: Path) -> None:
         con.execute("insert into meta.definitions values ($text)", {"text": text})
 
 
-def read_definitions(con: duckdb.DuckDBPyConnection) -> Definitions:
+def read_definitions(
+    con: duckdb.DuckDBPyConnection, catalog: Literal["warehouse", "past"] = "warehouse"
+) -> Definitions:
     """Return the definitions of an opened warehouse.
+
+    Args:
+        con: one of `read`'s.
+        catalog: of two opened files, which one.
 
     Raises:
         NoDefinitions: it was published by a version that kept none.
     """
     try:
-        rows = con.execute("select semantic_manifest from meta.definitions").fetchall()
+        rows = con.execute(
+            "select semantic_manifest from query_table($name)",
+            {"name": f"{catalog}.meta.definitions"},
+        ).fetchall()
     except duckdb.CatalogException:
         rows = []
     if not rows:

@@ -21,7 +21,6 @@ from pipeline.warehouse.definitions import (
     Definitions,
     Dimension,
     Metric,
-    find_dimension,
     read_definitions,
 )
 from pipeline.warehouse.read import QueryFailed, open_warehouse
@@ -44,6 +43,8 @@ class Question:
         start: first day that counts.
         end: last day that counts.
         limit: no more rows than that; None for all.
+        order: a metric or a dimension that was asked for, with `-` in front the largest first;
+            without it by time, else the first metric, the largest first.
     """
 
     metrics: tuple[str, ...]
@@ -53,6 +54,7 @@ class Question:
     start: date | None = None
     end: date | None = None
     limit: int | None = None
+    order: str | None = None
 
 
 @dataclass(frozen=True)
@@ -105,19 +107,30 @@ def write_sql(definitions: Definitions, question: Question) -> str:
     for name in question.by:
         if name in get_args(Grain):
             raise DripError(f"Time is no dimension. Write --grain {name}.")
-    by = [_group_by(find_dimension(name, metrics)) for name in question.by]
+    columns = {
+        name: _group_by(definitions.find_dimension(name, metrics)) for name in question.by
+    } | {metric.name: metric.name for metric in metrics}
+    by = [columns[name] for name in question.by]
     if question.grain:
         by.insert(0, f"metric_time__{question.grain}")
-    # Over time in order of time, else the largest first.
-    order = by if question.grain or not by else [f"-{metrics[0].name}", *by]
     return _explain(
         definitions.semantic_manifest,
         metric_names=list(question.metrics),
         group_by_names=by,
-        where_constraints=_conditions(question, metrics),
-        order_by_names=order,
+        where_constraints=_conditions(question, definitions, metrics),
+        order_by_names=_order(question, columns, by),
         limit=question.limit,
     )
+
+
+def _order(question: Question, columns: dict[str, str], by: list[str]) -> list[str]:
+    if question.order:
+        sign = "-" if question.order.startswith("-") else ""
+        name = question.order.removeprefix("-")
+        if name not in columns:
+            raise DripError(f"{name!r} was not asked for. Order by one of: {', '.join(columns)}.")
+        return [sign + columns[name], *(one for one in by if one != columns[name])]
+    return by if question.grain or not by else [f"-{question.metrics[0]}", *by]
 
 
 def _check_days(question: Question, metrics: Iterable[Metric]) -> None:
@@ -137,7 +150,9 @@ def _group_by(dimension: Dimension) -> str:
     return f"{dimension.name}__day" if dimension.is_day else dimension.name
 
 
-def _conditions(question: Question, metrics: Sequence[Metric]) -> list[str]:
+def _conditions(
+    question: Question, definitions: Definitions, metrics: Sequence[Metric]
+) -> list[str]:
     """Write the days and the condition in MetricFlow's words.
 
     Not by its time constraint, which is widened to whole weeks and months without a word.
@@ -152,11 +167,11 @@ def _conditions(question: Question, metrics: Sequence[Metric]) -> list[str]:
     if question.end:
         found.append(f"{day} <= '{question.end.isoformat()}'")
     if question.where is not None:
-        found.append(_translate(question.where, metrics))
+        found.append(_translate(question.where, definitions, metrics))
     return found
 
 
-def _translate(where: str, metrics: Sequence[Metric]) -> str:
+def _translate(where: str, definitions: Definitions, metrics: Sequence[Metric]) -> str:
     """Put what the names in a condition mean in their place."""
     meant: dict[str, str] = {}
 
@@ -165,7 +180,7 @@ def _translate(where: str, metrics: Sequence[Metric]) -> str:
             return node
         name = ".".join(part.name for part in node.parts)
         place = f"dimension_{len(meant)}_of_the_condition"
-        meant[place] = _in_condition(find_dimension(name, metrics))
+        meant[place] = _in_condition(definitions.find_dimension(name, metrics))
         return exp.to_identifier(place)
 
     # What is left of braces is text, and MetricFlow would take it for its own.

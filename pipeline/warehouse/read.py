@@ -43,10 +43,33 @@ def open_warehouse(
         NothingPublished: no refresh has been published, or none in that week.
         DripError: the file is damaged.
     """
-    path = _published_path(home, snapshot)
+    with _attached({"warehouse": _published_path(home, snapshot)}) as con:
+        yield con
+
+
+@contextmanager
+def open_beside(home: Path, snapshot: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the published warehouse, and a week's snapshot of it as `past`.
+
+    Raises:
+        NothingPublished: no refresh has been published, or none in that week.
+        DripError: a file is damaged.
+    """
+    paths = {"warehouse": _published_path(home, None), "past": _published_path(home, snapshot)}
+    with _attached(paths) as con:
+        yield con
+
+
+@contextmanager
+def _attached(paths: dict[str, Path]) -> Iterator[duckdb.DuckDBPyConnection]:
     con = duckdb.connect(":memory:")
     try:
-        _attach(con, path)
+        con.execute("set TimeZone = 'UTC'")
+        for name, path in paths.items():
+            _attach(con, path, name)
+        con.execute("use warehouse")
+        con.execute("set enable_external_access = false")
+        con.execute("set lock_configuration = true")
         yield con
     finally:
         con.close()
@@ -68,18 +91,14 @@ def _published_path(home: Path, snapshot: str | None) -> Path:
     return weeks[snapshot]
 
 
-def _attach(con: duckdb.DuckDBPyConnection, path: Path) -> None:
-    con.execute("set TimeZone = 'UTC'")
+def _attach(con: duckdb.DuckDBPyConnection, path: Path, name: str) -> None:
     try:
-        con.execute("attach $path as warehouse (read_only)", {"path": str(path)})
+        con.execute(f"attach $path as {name} (read_only)", {"path": str(path)})
     except duckdb.Error as error:
         raise DripError(
             f"{path} cannot be read: {str(error).splitlines()[0]} "
             "Run `drip refresh`, which builds it anew."
         ) from None
-    con.execute("use warehouse")
-    con.execute("set enable_external_access = false")
-    con.execute("set lock_configuration = true")
 
 
 def query(home: Path, sql: str, *, snapshot: str | None = None) -> pl.DataFrame:

@@ -109,6 +109,8 @@ def test_a_week_has_the_definitions_of_its_week(drip, published):
         (["sent", "--start", "2026-03-02", "--end", "2026-03-01"], "is before"),
         (["sent", "--as-of", "../warehouse"], "There is no snapshot"),
         ([","], "Name a metric"),
+        (["revenue", "--by", "sequence"], "enrollment_revenue and revenue_per_enrolled can."),
+        (["sent", "--by", "step", "--order", "weekday"], "Order by one of: step, sent."),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line_with_what_to_do(drip, published, words, said):

@@ -78,6 +78,12 @@ def test_without_a_grain_the_largest_comes_first_and_a_limit_keeps_it(refreshed_
     assert ask(refreshed_home, first).rows.rows() == [("email", 5)]
 
 
+def test_the_order_can_be_asked_for(refreshed_home: Path) -> None:
+    for order, first in (("channel", "email"), ("-channel", "sms"), ("sent", "sms")):
+        question = Question(("sent",), by=("channel",), order=order)
+        assert ask(refreshed_home, question).rows.item(0, 0) == first
+
+
 def test_a_day_can_be_split_by_and_a_moment_stays_a_moment(refreshed_home: Path) -> None:
     days = ask(refreshed_home, Question(("enrolled",), by=("enrolled_on",))).rows
     assert dict(days.rows())[date(2026, 3, 30)] == 1
