@@ -120,3 +120,30 @@ def _day(option: str, text: str | None) -> date | None:
         return None if text is None else date.fromisoformat(text)
     except ValueError:
         raise DripError(f"{option} {text!r} is no day. Write it like 2026-11-01.") from None
+
+
+@app.command()
+def changed(
+    name: Annotated[str, typer.Argument(help="A metric that has days.", metavar="METRIC")],
+    since: Annotated[str, typer.Option(help="An ISO week with a snapshot, such as 2026-W45.")],
+    as_json: AsJson = False,
+) -> None:
+    """Explain why a metric of past days is another one than a week's snapshot says."""
+    from pipeline.warehouse.changes import explain_change
+
+    found = explain_change(current_settings().home, name, since)
+    if as_json:
+        print_json(found.as_dict())
+        return
+    title = f"{name} of the days before {found.until}"
+    then = f"then, {as_text(found.snapshot_at)} UTC"
+    rows = [[part, *values] for part, values in found.values.items()]
+    table(title, ["", then, "now"], rows)
+    if found.formula_then != found.metric.formula:
+        say(f"[yellow]It was defined otherwise:[/] {escape(found.formula_then)}")
+    if found.causes:
+        columns = ["of", "what moved it", "rows", "difference", "such as"]
+        cells = [[c.name, c.what, c.count_rows, c.difference, c.examples] for c in found.causes]
+        table("Why", columns, cells)
+    else:
+        say("No row behind it counts otherwise.")

@@ -5,6 +5,7 @@ Does not: the definitions (`dbt_project/models/metrics`), the SQL of a question 
 """
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -19,6 +20,8 @@ from pipeline.warehouse.paths import dbt_target_path, next_path
 
 # MetricFlow wants a day of every mart; one without days has this one, which is always null.
 _NO_DAY = "no_day"
+# How a filter names a column of the metric's own mart.
+_DIMENSION = re.compile(r"\{\{\s*Dimension\('\w+?__(\w+)'\)\s*\}\}")
 
 
 class NoDefinitions(DripError):
@@ -66,13 +69,26 @@ class Metric:
     row: str  # what a row of its mart is: lead, enrollment, send
     definition: str
     formula: str
-    marts: tuple[str, ...]
+    sums: tuple[Sum, ...]
     has_days: bool
     dimensions: tuple[Dimension, ...]
 
+    @property
+    def marts(self) -> tuple[str, ...]:
+        """Return the marts that it reads."""
+        return tuple(dict.fromkeys(one.mart for one in self.sums))
+
     def as_dict(self) -> dict[str, Any]:
         """Return it for JSON."""
-        return vars(self) | {"dimensions": [one.as_dict() for one in self.dimensions]}
+        return {
+            "name": self.name,
+            "group": self.group,
+            "definition": self.definition,
+            "formula": self.formula,
+            "marts": self.marts,
+            "has_days": self.has_days,
+            "dimensions": [one.as_dict() for one in self.dimensions],
+        }
 
 
 @dataclass(frozen=True)
@@ -191,9 +207,35 @@ def _read_metric(
         row=_primary(used[0]),
         definition=raw["description"],
         formula=_formula(raw, used[0]),
-        marts=tuple(dict.fromkeys(model["node_relation"]["relation_name"] for model in used)),
+        sums=tuple(
+            _read_sum(measure["name"], model, _condition(raw))
+            for measure, model in zip(raw["type_params"]["input_measures"], used, strict=True)
+        ),
         has_days=all(model["defaults"]["agg_time_dimension"] != _NO_DAY for model in used),
         dimensions=tuple(one for one in found[0] if one.name in common),
+    )
+
+
+def _condition(raw: dict[str, Any]) -> str:
+    """Return a metric's own filter as SQL over its mart."""
+    filters = (raw["filter"] or {"where_filters": []})["where_filters"]
+    written = [_DIMENSION.sub(r"\1", one["where_sql_template"]) for one in filters]
+    return " and ".join(f"({condition})" for condition in written) or "true"
+
+
+def _read_sum(name: str, model: dict[str, Any], condition: str) -> Sum:
+    measure = next(one for one in model["measures"] if one["name"] == name)
+    columns = {one["name"]: one["expr"] or one["name"] for one in model["dimensions"]}
+    keys = [one["expr"] for one in model["entities"] if one["type"] == "primary"]
+    every = [*(one["expr"] for one in model["entities"]), *columns.values()]
+    return Sum(
+        name=name,
+        aggregate=measure["agg"],
+        expression=measure["expr"],
+        mart=model["node_relation"]["relation_name"],
+        day=columns[model["defaults"]["agg_time_dimension"]],
+        keys=tuple(keys or every),
+        condition=condition,
     )
 
 

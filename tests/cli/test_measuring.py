@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 from shutil import copytree
 
+import duckdb
 import pytest
 
 from pipeline.warehouse.read import query
@@ -86,6 +87,33 @@ def test_a_week_has_the_definitions_of_its_week(drip, published):
     told = drip("metric", "sent", "--as-of", "2020-W01")
     assert (told.code, told.out) == (1, "")
     assert f"There are: {snapshot.stem}." in told.err
+
+
+def test_what_moved_a_number_is_told(drip, published):
+    (snapshot,) = (published / "snapshots").glob("*.duckdb")
+    told = drip("changed", "enrolled", "--since", snapshot.stem)
+    assert told.code == 0
+    assert "enrolled of the days before" in told.out
+    assert "No row behind it counts otherwise." in told.out
+    with duckdb.connect(str(published / "warehouse.duckdb")) as con:
+        con.execute(
+            "insert into marts.enrollments by name select 99 as enrollment_id, false as is_holdout, "
+            "date '2020-01-01' as enrolled_on"
+        )
+    told = drip("changed", "enrolled", "--since", snapshot.stem)
+    assert "was not in these days then" in told.out
+    found = drip("changed", "enrolled", "--since", snapshot.stem, "--json").json()
+    assert found["values"] == {"enrolled": {"then": 0, "now": 1}}
+    assert found["causes"] == [
+        {
+            "name": "enrolled",
+            "what": "was not in these days then",
+            "count_rows": 1,
+            "difference": 1,
+            "examples": "99",
+        }
+    ]
+    assert drip("changed", "enroled", "--since", snapshot.stem).code == 1
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pipeline.settings import DripError
 from pipeline.warehouse.read import (
     NothingPublished,
     QueryFailed,
+    open_beside,
     open_warehouse,
     published_at,
     query,
@@ -35,6 +36,21 @@ def test_before_the_first_refresh_the_error_says_what_to_do(tmp_path: Path) -> N
 def test_a_missing_snapshot_is_named(refreshed_home: Path) -> None:
     with pytest.raises(NothingPublished, match="no snapshot '2020-W01'"):
         query(refreshed_home, "select 1", snapshot="2020-W01")
+
+
+def test_a_week_stands_beside_the_latest_and_neither_can_be_written(
+    refreshed_home: Path,
+) -> None:
+    with open_beside(refreshed_home, "2026-W14") as con:
+        both = "select (select count(*) from past.marts.leads), (select count(*) from marts.leads)"
+        assert con.execute(both).fetchall() == [(9, 9)]
+        for catalog in ("past", "warehouse"):
+            with pytest.raises(duckdb.Error):
+                con.execute(f"delete from {catalog}.marts.leads")
+        with pytest.raises(duckdb.Error):
+            con.execute("select * from read_text('keys.json')")
+    with pytest.raises(NothingPublished), open_beside(refreshed_home, "2020-W01"):
+        pass
 
 
 @pytest.mark.parametrize(
