@@ -62,7 +62,7 @@ def test_publish_refuses_a_file_of_which_dbt_says_nothing(settings: Settings, cl
     with hold_refresh(settings, clock) as refresh:
         begun(refresh)
         with pytest.raises(AuditFailed, match="dbt"):
-            list(publish(refresh))
+            list(publish(dg.build_asset_context(), refresh))
     assert not warehouse_path(settings.home).exists()
 
 

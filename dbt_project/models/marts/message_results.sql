@@ -164,7 +164,9 @@ final as (
         {{ rate('g.conversions', 'g.count_sent') }} as conversions_per_sent,
         {{ rate('g.revenue', 'g.count_sent') }} as revenue_per_sent,
         {{ rate('g.cost', 'g.count_sent - g.count_without_price') }} as cost_per_priced_message,
-        {{ rate('g.cost', 'g.conversions') }} as cost_per_conversion
+        case
+            when g.count_without_price < g.count_sent then {{ rate('g.cost', 'g.conversions') }}
+        end as cost_per_conversion
     from grouped as g
     cross join refresh as w
 )
