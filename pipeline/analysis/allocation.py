@@ -12,6 +12,7 @@ import polars as pl
 
 from pipeline.analysis.arm_stats import ArmStats
 from pipeline.analysis.best import believe_money, believe_shares, rank_means
+from pipeline.analysis.comparisons import is_money
 
 FLOOR = 0.10
 """Every arm keeps this share, so that it can still be learned about and judged afterwards."""
@@ -61,8 +62,7 @@ def allocate_arms(experiments: pl.DataFrame, arms: pl.DataFrame, now: datetime) 
 
 def _allocate(arms: Sequence[Mapping[str, Any]], now: datetime) -> Iterator[dict[str, Any]]:
     found = [ArmStats(arm["n"], arm["sum"], arm["sum_squares"]) for arm in arms]
-    is_money = str(arms[0]["metric"]).startswith("revenue(")
-    best = probabilities_best(found, is_money=is_money)
+    best = probabilities_best(found, is_money=is_money(str(arms[0]["metric"])))
     for arm, probability, weight in zip(arms, best, keep_floor(best), strict=True):
         yield {
             "experiment_id": arm["experiment_id"],

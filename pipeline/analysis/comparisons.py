@@ -133,7 +133,7 @@ def turn_around(pair: Comparison) -> Comparison:
 
 def is_money(metric: str) -> bool:
     """Return whether the metric is an amount and not a share of leads."""
-    return metric.startswith("revenue")
+    return metric.startswith(("revenue", "capped_revenue"))
 
 
 def order_arms(arms: Sequence[Arm], control: str | None) -> list[Arm]:

@@ -260,15 +260,17 @@ def _take_look(
     bandit_days: pl.DataFrame,
 ) -> dict[str, Any]:
     """Decide on the primary metric, compare the others, and return the evidence of the look."""
+    # Of money the capped sums decide, where the history before the test gives a cap.
+    named = next((name for name, metric in metrics.items() if metric.is_primary), None)
+    primary = metrics[named] if named else None
     design = Design(
-        metric=experiment["metric"],
+        metric=named or experiment["metric"],
         mode=cast("Mode", experiment["mode"]),
         planned_leads=experiment["planned_leads"],
         alpha=float(experiment["alpha"]),
         control=experiment["control"],
         prior=priors.get(metric_kind(experiment["metric"]), Prior()),
     )
-    primary = next((metric for metric in metrics.values() if metric.is_primary), None)
     reason = _held_back(experiment)
     if reason and previous.get("state") != "winner":
         return _hold_back(experiment, design, primary, reason, (today, bandit_days))

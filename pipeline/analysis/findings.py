@@ -520,6 +520,7 @@ def name_metric(metric: str) -> str:
         "unsubscribed": "leads that unsubscribe",
         "goal": f"leads that reach the goal {name}",
         "revenue": f"revenue per lead from {name}",
+        "capped_revenue": f"revenue per lead from {name} (large sums capped)",
         "custom": f"leads with a {name}",
     }.get(kind, metric)
 

@@ -383,3 +383,19 @@ def test_what_was_known_before_the_draw_takes_noise_out_of_the_effect():
     ].to_dicts()
     assert plain["adjusted_effect"] == pytest.approx(plain["effect"])
     assert plain["adjusted_low"] == pytest.approx(plain["interval_low"])
+
+
+def test_of_money_the_capped_sums_decide_and_the_raw_ones_stand_beside():
+    def money(arm, capped, raw):
+        return [
+            day_rows(arm, 0, 5000, metric="capped_revenue(sale)", sum=capped, sum_squares=capped * 60),
+            day_rows(arm, 0, 5000, metric="revenue(sale)", is_primary=False, sum=raw, sum_squares=raw * 900),
+        ]  # fmt: skip
+
+    arms = [*money("a", 10_000.0, 12_000.0), *money("b", 15_000.0, 16_000.0)]
+    decisions, comparisons = decide([experiment(metric="revenue(sale)")], arms)
+    row = decisions.row(0, named=True)
+    assert (row["metric"], row["winner"]) == ("capped_revenue(sale)", "b")
+    assert row["effect"] == pytest.approx(1.0)
+    assert "per lead" in row["reason"]
+    assert comparisons["metric"].to_list() == ["capped_revenue(sale)", "revenue(sale)"]

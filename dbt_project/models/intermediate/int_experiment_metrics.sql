@@ -40,6 +40,30 @@ goals as (
     select * from reached_goals
 ),
 
+-- What a lead paid in all before the test was registered: the cap is known beforehand, and the same for all arms.
+payers as (
+    select
+        g.experiment_id,
+        g.goal_name,
+        c.lead_id,
+        sum(cast(c.revenue as double)) as paid
+    from goals as g
+    inner join experiments as e on g.experiment_id = e.experiment_id
+    inner join conversions as c on g.goal_name = c.goal_name and c.converted_at < e.registered_at
+    where c.revenue > 0
+    group by g.experiment_id, g.goal_name, c.lead_id
+),
+
+caps as (
+    select
+        experiment_id,
+        'revenue(' || goal_name || ')' as source,
+        quantile_cont(paid, 0.99) as cap
+    from payers
+    group by experiment_id, goal_name
+    having count(*) >= 100
+),
+
 fixed as (
     select
         experiment_id,
@@ -76,13 +100,34 @@ named as (
     from goals
 ),
 
-final as (
+plain as (
     select
         n.experiment_id,
         n.metric,
-        n.metric = e.metric as is_primary
+        n.metric as source,
+        cast(null as double) as cap,
+        -- Few large sums decide nothing: where the history gives a cap, the capped money decides.
+        n.metric = e.metric and c.cap is null as is_primary
     from named as n
     inner join experiments as e on n.experiment_id = e.experiment_id
+    left join caps as c on n.experiment_id = c.experiment_id and n.metric = c.source
+),
+
+capped as (
+    select
+        c.experiment_id,
+        'capped_' || c.source as metric,
+        c.source,
+        c.cap,
+        c.source = e.metric as is_primary
+    from caps as c
+    inner join experiments as e on c.experiment_id = e.experiment_id
+),
+
+final as (
+    select * from plain
+    union all
+    select * from capped
 )
 
 select * from final

@@ -95,7 +95,10 @@ signalled as (
         u.assigned_on,
         u.is_matured,
         cast(
-            case when m.metric like 'revenue(%' then sum(s.value) else max(s.value) end as decimal(18, 4)
+            case
+                when m.source like 'revenue(%' then least(sum(s.value), coalesce(any_value(m.cap), sum(s.value)))
+                else max(s.value)
+            end as decimal(18, 4)
         ) as value
     from signals as s
     inner join unit_leads as l on s.lead_id = l.lead_id and coalesce(s.enrollment_id = l.enrollment_id, true)
@@ -105,8 +108,8 @@ signalled as (
             and l.unit_id = u.unit_id
             and s.occurred_at >= u.assigned_at
             and s.occurred_at <= u.window_until_at
-    inner join metrics as m on u.experiment_id = m.experiment_id and s.metric = m.metric
-    group by u.experiment_id, m.metric, u.unit_id, u.arm, u.assigned_on, u.is_matured
+    inner join metrics as m on u.experiment_id = m.experiment_id and s.metric = m.source
+    group by u.experiment_id, m.metric, m.source, u.unit_id, u.arm, u.assigned_on, u.is_matured
 ),
 
 unsent as (

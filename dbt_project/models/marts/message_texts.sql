@@ -10,7 +10,7 @@ arms as (
 
 metrics as (
     select * from {{ ref('int_experiment_metrics') }}
-    where metric not like 'revenue(%'
+    where metric not like '%revenue(%' and metric not in ('complained', 'bounced', 'unsent')
 ),
 
 units as (
