@@ -19,6 +19,7 @@ from pipeline.analysis.delays import recommend_delays
 from pipeline.analysis.dropoff import drop_off
 from pipeline.analysis.insights import find_insights
 from pipeline.analysis.send_times import score_hours, score_single_hours
+from pipeline.analysis.step_effects import step_effects
 from pipeline.analysis.words import word_effects
 
 Analysis = Callable[[duckdb.DuckDBPyConnection, datetime, pl.DataFrame], int]
@@ -209,6 +210,12 @@ def write_insights(con: duckdb.DuckDBPyConnection, now: datetime, looks: pl.Data
     return _write(con, "insights", insights)
 
 
+def write_step_effects(con: duckdb.DuckDBPyConnection, now: datetime, looks: pl.DataFrame) -> int:
+    """Write analysis.step_effects; return its rows. Neither `now` nor `looks` matters."""
+    del now, looks
+    return _write(con, "step_effects", step_effects(con.sql("from marts.step_holdouts").pl()))
+
+
 # Every function: an open warehouse with its marts and an empty schema `analysis`, the moment of the
 # facts in the workspace's zone, and the latest row of ledger.looks per experiment.
 ANALYSES: dict[str, Analysis] = {
@@ -223,6 +230,7 @@ ANALYSES: dict[str, Analysis] = {
     "send_hours": write_send_hours,
     "word_effects": write_word_effects,
     "drop_off": write_drop_off,
+    "step_effects": write_step_effects,
     "insights": write_insights,
 }
 

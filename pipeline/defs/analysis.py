@@ -83,6 +83,11 @@ TABLES = [
         ["step_endings"],
     ),
     _table(
+        "step_effects",
+        "What a step adds, by those held out there. Grain: one row per such step and metric.",
+        ["step_holdouts"],
+    ),
+    _table(
         "insights",
         "What changed, where the bottleneck is, what to try. Grain: one row per sentence.",
         ["sends", "step_endings", "message_texts", "send_times"],

@@ -52,6 +52,10 @@ create table marts.engagement (
     weekday bigint, hour bigint, was_clicked boolean, click_seconds double, was_replied boolean,
     reply_seconds double
 );
+create table marts.step_holdouts (
+    sequence_id varchar, step_id varchar, is_held_out boolean, n_reached bigint, n bigint,
+    count_converted bigint, count_unsubscribed bigint
+);
 create table marts.step_endings (
     sequence_id varchar, version varchar, step_ix bigint, step_id varchar, ended_as varchar,
     is_dropped boolean, count_enrollments bigint
@@ -108,6 +112,7 @@ def test_marts_become_the_tables_with_their_rows(warehouse):
         "send_hours": 0,
         "word_effects": 0,
         "drop_off": 0,
+        "step_effects": 0,
         "insights": 1,
     }
     found = warehouse.execute(

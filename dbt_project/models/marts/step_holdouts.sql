@@ -1,0 +1,94 @@
+-- One row per sequence, step with a holdout of its own, and whether held out there.
+with decisions as (
+    select * from {{ ref('stg_decisions') }}
+    where outcome = 'held_out' or send_id is not null
+),
+
+enrollments as (
+    select * from {{ ref('int_enrollments') }}
+    where not is_holdout and origin = 'live'
+),
+
+steps as (
+    select * from {{ ref('stg_steps') }}
+),
+
+conversions as (
+    select * from {{ ref('int_enrollment_conversions') }}
+    where not is_before_enrollment
+),
+
+unsubscribes as (
+    select * from {{ ref('stg_events') }}
+    where kind = 'unsubscribed' and verdict = 'human'
+),
+
+refresh as (
+    select * from {{ ref('stg_refresh') }}
+),
+
+-- Both groups had come through the same checks and limits when it was decided (R12).
+reached as (
+    select
+        e.sequence_id,
+        s.step_id,
+        d.enrollment_id,
+        any_value(e.lead_id) as lead_id,
+        bool_or(d.outcome = 'held_out') as is_held_out,
+        min(d.planned_at) as reached_at
+    from decisions as d
+    inner join enrollments as e on d.enrollment_id = e.enrollment_id
+    inner join steps as s on d.version_id = s.version_id and d.step_ix = s.step_ix
+    group by e.sequence_id, s.step_id, d.enrollment_id
+),
+
+windows as (
+    select
+        r.*,
+        {{ add_seconds('r.reached_at', 30 * 86400) }} as window_until_at,
+        {{ add_seconds('r.reached_at', 30 * 86400) }} <= w.refreshed_at as is_matured
+    from reached as r
+    cross join refresh as w
+),
+
+converted as (
+    select distinct w.enrollment_id, w.step_id
+    from windows as w
+    inner join conversions as c
+        on
+            w.enrollment_id = c.enrollment_id
+            and w.reached_at <= c.converted_at
+            and w.window_until_at >= c.converted_at
+    where w.is_matured
+),
+
+unsubscribed as (
+    select distinct w.enrollment_id, w.step_id
+    from windows as w
+    inner join unsubscribes as u
+        on w.lead_id = u.lead_id and w.reached_at <= u.occurred_at and w.window_until_at >= u.occurred_at
+    where w.is_matured
+),
+
+counted as (
+    select
+        w.sequence_id,
+        w.step_id,
+        w.is_held_out,
+        count(*) as n_reached,
+        count(*) filter (where w.is_matured) as n,
+        count(c.enrollment_id) as count_converted,
+        count(u.enrollment_id) as count_unsubscribed
+    from windows as w
+    left join converted as c on w.enrollment_id = c.enrollment_id and w.step_id = c.step_id
+    left join unsubscribed as u on w.enrollment_id = u.enrollment_id and w.step_id = u.step_id
+    group by w.sequence_id, w.step_id, w.is_held_out
+),
+
+final as (
+    select *
+    from counted
+    qualify bool_or(is_held_out) over (partition by sequence_id, step_id)
+)
+
+select * from final
