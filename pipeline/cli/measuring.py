@@ -83,7 +83,7 @@ def metric(
     as_json: AsJson = False,
 ) -> None:
     """Query metrics of the published warehouse: over time, by dimensions, under a condition."""
-    from pipeline.warehouse.metrics import Question, ask
+    from pipeline.warehouse.metrics import Question, ask, explain
 
     question = Question(
         metrics=_each(names),
@@ -95,10 +95,11 @@ def metric(
         limit=limit,
         order=order,
     )
-    answer = ask(current_settings().home, question, snapshot=as_of)
     if sql:
-        sys.stdout.write(answer.sql + "\n")
-    elif as_json:
+        sys.stdout.write(explain(current_settings().home, question, snapshot=as_of) + "\n")
+        return
+    answer = ask(current_settings().home, question, snapshot=as_of)
+    if as_json:
         print_json(answer.rows.to_dicts())
     elif as_csv:
         sys.stdout.write(answer.rows.write_csv())

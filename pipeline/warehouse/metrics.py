@@ -59,11 +59,10 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """The rows, what was asked, and the SQL that gave them."""
+    """The rows, what was asked, and the moment of the facts."""
 
     metrics: tuple[Metric, ...]
     rows: pl.DataFrame
-    sql: str
     refreshed_at: datetime
 
 
@@ -91,7 +90,13 @@ def ask(home: Path, question: Question, *, snapshot: str | None = None) -> Answe
             raise QueryFailed(f"{str(error).splitlines()[0]} Correct the condition.") from None
         refreshed = con.execute("select refreshed_at from meta.refresh").fetchall()
     metrics = tuple(definitions.find(name) for name in question.metrics)
-    return Answer(metrics, _as_asked(rows, question), sql, refreshed[0][0])
+    return Answer(metrics, _as_asked(rows, question), refreshed[0][0])
+
+
+def explain(home: Path, question: Question, *, snapshot: str | None = None) -> str:
+    """Return the SQL that `ask` would run, without running it; errors are the same."""
+    with open_warehouse(home, snapshot=snapshot) as con:
+        return write_sql(read_definitions(con), question)
 
 
 def write_sql(definitions: Definitions, question: Question) -> str:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.settings import DripError
 from pipeline.warehouse.definitions import Definitions, read_definitions
-from pipeline.warehouse.metrics import Question, ask, write_sql
+from pipeline.warehouse.metrics import Question, ask, explain, write_sql
 from pipeline.warehouse.read import open_warehouse, query
 
 CONDITIONS = {
@@ -95,6 +95,12 @@ def test_the_answer_says_which_facts_it_is_of(refreshed_home: Path) -> None:
     answer = ask(refreshed_home, Question(("sent",)), snapshot="2026-W14")
     assert answer.refreshed_at.isoformat() == "2026-03-31T12:00:00+00:00"
     assert [metric.name for metric in answer.metrics] == ["sent"]
+
+
+def test_the_sql_that_is_shown_gives_the_rows_that_are_shown(refreshed_home: Path) -> None:
+    question = Question(("sent", "open_rate_per_sent"), by=("channel",), where="country = 'US'")
+    shown = query(refreshed_home, explain(refreshed_home, question))
+    assert shown.rows() == ask(refreshed_home, question).rows.rows()
 
 
 def test_the_sql_reads_marts_and_nothing_else(definitions: Definitions) -> None:
