@@ -18,6 +18,7 @@ from statsmodels.stats.proportion import confint_proportions_2indep, power_propo
 from pipeline.analysis.arm_stats import ArmStats
 from pipeline.analysis.best import believe_shares, rank_means
 from pipeline.analysis.comparisons import Arm, PairRule, compare_pair
+from pipeline.analysis.incidence import OPEN, count_risk
 from pipeline.analysis.planning import Outcome, leads_per_arm
 from pipeline.analysis.sample_ratio import check_sample_ratio
 from pipeline.analysis.sequential import (
@@ -270,6 +271,19 @@ def test_12_the_lung_cancer_data_of_r():
     assert (fit.params[0], fit.bse[0]) == pytest.approx((-0.531024, 0.167179), abs=6e-7)
 
 
+def test_12_restricted_means_of_r():
+    lung = table("lung.csv")
+    women, men = (lung["sex"] == 2, lung["sex"] == 1)
+    for times, events, horizon, expected in (
+        (TIMES[:21], EVENTS[:21], 20, (16.11653, 1.25156)),
+        (TIMES[21:], EVENTS[21:], 20, (8.42857, 1.26808)),
+        (lung["time"][men], lung["status"][men], 1022, (326.0841, 22.91156)),
+        (lung["time"][women], lung["status"][women], 1022, (460.6473, 34.68985)),
+    ):
+        risk = count_risk(times, ["died" if event else OPEN for event in events])
+        assert risk.restricted_mean(horizon, "died") == pytest.approx(expected, abs=6e-5)
+
+
 def test_12_rossis_recidivism_data_of_r():
     rossi = table("rossi.csv")
     columns = ["fin", "age", "race", "wexp", "mar", "paro", "prio"]
@@ -282,6 +296,11 @@ def test_12_rossis_recidivism_data_of_r():
 def test_13_competing_risks_of_cmprsk_and_stata():
     times = [1, 1, 2, 4, 4, 4, 6, 6, 7, 8, 9, 9, 9, 1, 2, 2, 4, 4]
     causes = [1, 1, 1, 2, 2, 2, 3, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+    risk = count_risk(times, [str(cause) if cause else OPEN for cause in causes])
+    shares = [risk.shares(cause)[0] for cause in "123"]
+    assert [float(share[-1]) for share in shares] == pytest.approx(
+        [0.17037, 0.20741, 0.26667], abs=6e-6
+    )
     found = CumIncidenceRight(np.array(times), np.array(causes))
     assert found.cinc[0][:2] == pytest.approx((0.11111, 0.17037), abs=6e-6)
     assert found.cinc[1][3] == pytest.approx(0.20741, abs=6e-6)
