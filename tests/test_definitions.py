@@ -98,6 +98,21 @@ def test_every_asset_has_its_group_kinds_owner_and_description(
             assert spec.description, spec.key
 
 
+def test_every_mart_shows_its_columns_with_type_and_description(
+    locations: dict[str, dg.Definitions],
+) -> None:
+    marts = [
+        spec
+        for spec in locations["refresh"].resolve_all_asset_specs()
+        if spec.group_name == "marts"
+    ]
+    assert marts
+    for spec in marts:
+        columns = spec.metadata["dagster/column_schema"].columns
+        assert columns
+        assert all(column.type and column.description for column in columns), spec.key
+
+
 def test_dbt_tests_are_checks_and_each_stops_a_refresh_unless_it_only_warns(
     locations: dict[str, dg.Definitions], manifest: Path
 ) -> None:

@@ -5,10 +5,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from pipeline.defs.instance import dagster_home
 from pipeline.defs.up import (
@@ -158,6 +162,87 @@ def addresses(told: Path) -> dict[str, str]:
     return {name: f"http{address}" for name, address in pairs}
 
 
+def ask(dagster: str, query: str) -> Any:
+    """Ask Dagster's GraphQL."""
+    answer = httpx.post(f"{dagster}/graphql", json={"query": query}, trust_env=False, timeout=60)
+    return answer.json()["data"]
+
+
+def refresh(dagster: str) -> None:
+    """Launch a refresh as the button does, and wait for its end."""
+    selector = (
+        'repositoryLocationName: "refresh", repositoryName: "__repository__", '
+        'jobName: "refresh_job"'
+    )
+    launched = ask(
+        dagster,
+        f"mutation {{ launchRun(executionParams: {{selector: {{{selector}}}}}) "
+        "{ ... on LaunchRunSuccess { run { runId } } } }",
+    )
+    run_id = launched["launchRun"]["run"]["runId"]
+    status = f'{{ runOrError(runId: "{run_id}") {{ ... on Run {{ status }} }} }}'
+    wait_for(lambda: ask(dagster, status)["runOrError"]["status"] == "SUCCESS", 240, "no refresh")
+
+
+def shows(page: Page, text: str) -> bool:
+    """Load the page again and return whether the text comes within seconds."""
+    page.reload()
+    try:
+        page.get_by_text(text).first.wait_for(timeout=10_000)
+    except PlaywrightTimeoutError:
+        return False
+    return True
+
+
+def place_of(drawn: Locator) -> float:
+    """Return how far from the left something stands."""
+    box = drawn.bounding_box()
+    return box["x"] if box else 0.0
+
+
+def is_sorted(places: list[float]) -> bool:
+    """Return whether each stands right of the one before it."""
+    return all(left < right for left, right in pairwise(places))
+
+
+def look_around(dagster: str) -> None:
+    """Find graph, checks, a running sensor and plots where an operator looks for them."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium",
+            args=["--headless", "--no-sandbox", "--disable-background-networking"],
+        )
+        page = browser.new_page(viewport={"width": 1500, "height": 1000})
+        page.set_default_timeout(60_000)
+        expect.set_options(timeout=60_000)
+
+        page.goto(f"{dagster}/asset-groups/~/")
+        groups = ("ledger", "warehouse", "intermediate", "marts", "analysis")
+        drawn = [page.locator("svg").get_by_text(group, exact=True).first for group in groups]
+        for group in drawn:
+            expect(group).to_be_visible()
+        # It is moved about while it is laid out; then it reads from left to right.
+        wait_for(lambda: is_sorted([place_of(group) for group in drawn]), 60, "not left to right")
+
+        page.goto(f"{dagster}/assets/marts/leads?view=checks")
+        expect(page.get_by_text("unique_leads_lead_id").first).to_be_visible()
+        expect(page.get_by_text("Succeeded").first).to_be_visible()
+
+        page.goto(f"{dagster}/automation")
+        for running in ("due_sends_sensor", "published_freshness_sensor", "refresh_schedule"):
+            item = page.get_by_role("link").filter(has_text=running).locator("..")
+            expect(item.locator("input[type=checkbox]").last).to_be_checked()
+
+        page.goto(f"{dagster}/assets/warehouse/published")
+        # The page keeps what it has asked once; freshness is judged once a minute.
+        wait_for(lambda: shows(page, "Passing"), 150, "its freshness is not judged")
+        page.get_by_text("Plots", exact=True).click()
+        for name in ("seconds", "checks", "bytes"):
+            expect(page.get_by_text(name, exact=True).first).to_be_visible()
+        expect(page.locator("canvas").first).to_be_visible()
+        browser.close()
+
+
 @pytest.mark.prove
 def test_everything_answers_ticks_and_stops_together_on_sigterm(
     up: tuple[subprocess.Popen[bytes], Path], settings: Settings
@@ -175,15 +260,14 @@ def test_everything_answers_ticks_and_stops_together_on_sigterm(
     if NOTEBOOKS.is_dir():
         assert httpx.get(found["notebooks"], trust_env=False, follow_redirects=True).is_success
     query = "{ workspaceOrError { ... on Workspace { locationEntries { name loadStatus } } } }"
-    answer = httpx.post(
-        f"{found['Dagster']}/graphql", json={"query": query}, trust_env=False, timeout=60
-    ).json()
-    entries = answer["data"]["workspaceOrError"]["locationEntries"]
+    entries = ask(found["Dagster"], query)["workspaceOrError"]["locationEntries"]
     assert {entry["name"] for entry in entries} == {"ticks", "refresh"}
     # The sensor alone makes the first tick happen, and the lead gets its mail.
     wait_for(
         lambda: any(settings.home.glob("maildir/*/new/*")), 120, "no tick by the sensor in time"
     )
+    refresh(found["Dagster"])
+    look_around(found["Dagster"])
     groups = children_of(process.pid)
     assert len(groups) == len(found)
 
