@@ -203,8 +203,8 @@ def _of_bottleneck(row: dict[str, Any], channels: pl.DataFrame) -> Iterator[Insi
         yield Insight(
             topic="try",
             sequence_id=row["sequence_id"],
-            sentence=f"{where}: {words}. A rule of thumb for {percent(row['share'])} dropped "
-            f"({percent_range(low, high)}), no evidence: let lots decide",
+            sentence=f"{where}: {words}. A rule of thumb where many are dropped, here "
+            f"{percent(row['share'])} ({percent_range(low, high)}): only a test can tell",
             evidence_label=THUMB,
             sql=sql,
             **numbers,

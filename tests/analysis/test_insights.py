@@ -121,7 +121,7 @@ def test_rules_of_thumb_propose_a_test_and_are_called_what_they_are():
     assert set(tries["evidence_label"]) == {"rule of thumb"}
     assert "try an SMS in place of this mail" in tries["sentence"][0]
     assert "this is contact 5, the sequence may be too long" in tries["sentence"][1]
-    assert all("no evidence: let lots decide" in sentence for sentence in tries["sentence"])
+    assert all("only a test can tell" in sentence for sentence in tries["sentence"])
 
 
 def word(feature, lift, **changed):
