@@ -13,7 +13,16 @@ from email.utils import parseaddr
 from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from pipeline.sequences.calendars import DAY_NAMES, MINUTES_PER_DAY, list_zones
@@ -34,7 +43,6 @@ NOT_YET = {
     "providers": "providers are not supported yet: write `transports:` of kind maildir, smtp or "
     "http",
     "compliance": "compliance rules are not supported yet: write your postal `address:`",
-    "rates": "currency rates are not supported yet: use one currency",
     "crm": "CRM rules are not supported yet: remove them",
 }
 """Fields of the design that this version refuses, and what to write instead."""
@@ -52,6 +60,7 @@ REACTIONS = {
 """What may be reacted to, and the reaction when the file says nothing."""
 
 _CENT_PLACES = 4
+_RATE_PLACES = 8
 
 ATTRIBUTIONS = ("first", "last", "linear", "position", "time_decay")
 """Ways to share out a conversion among the messages before it; `last` where the file is silent."""
@@ -206,6 +215,17 @@ def _read_money(value: object) -> Decimal:
     return money
 
 
+def _read_rate(value: object) -> Decimal:
+    number = None if isinstance(value, bool) else value
+    rate = Decimal(str(number)) if isinstance(number, int | float) else Decimal("NaN")
+    if not rate.is_finite() or rate <= 0 or rate != round(rate, _RATE_PLACES):
+        raise ValueError(
+            f"{value!r} is no rate: write what one unit of it is worth, with up to 8 digits, "
+            "like 1.0832"
+        )
+    return rate
+
+
 def _check_domain(value: str) -> str:
     if value != "*" and not _DOMAIN.fullmatch(value):
         raise ValueError(
@@ -285,6 +305,8 @@ Hours = Annotated[tuple[tuple[int, int], ...], BeforeValidator(_read_windows)]
 Gap = Annotated[int, BeforeValidator(_read_gap)]
 Money = Annotated[Decimal, BeforeValidator(_read_money)]
 Date = Annotated[date, BeforeValidator(_read_date)]
+Rate = Annotated[Decimal, BeforeValidator(_read_rate)]
+Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 Domain = Annotated[str, _check_text(_check_domain)]
 Cap = Annotated[int, Field(ge=1)]
 After = Annotated[Delay, BeforeValidator(_read_delay)]
@@ -397,12 +419,15 @@ class Workspace(_Strict):
     """workspace.yml: what all sequences share.
 
     `attribution` is the way to share out revenue that reports take where they show one; the mart
-    `revenue_attribution` has them all.
+    `revenue_attribution` has them all. `rates` say what one unit of another currency is worth in
+    the workspace's, from which date on (`EUR: {2026-01-01: 1.08}`); money of a day without a rate
+    counts as a conversion without revenue, and a refresh warns.
     """
 
     name: str = Field(min_length=1)
     timezone: Zone
-    currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
+    currency: Currency = "USD"
+    rates: dict[Currency, dict[Date, Rate]] = {}
     base_url: Annotated[str, _check_text(_check_url)] = "http://127.0.0.1:8800"
     address: str = ""
     attributes: list[Word] = []
@@ -420,6 +445,24 @@ class Workspace(_Strict):
     ] = {}
     limits: WorkspaceLimits = WorkspaceLimits()
     targets: Targets = Targets()
+
+    @field_validator("rates")
+    @classmethod
+    def _check_rates(
+        cls, value: dict[str, dict[date, Decimal]], info: ValidationInfo
+    ) -> dict[str, dict[date, Decimal]]:
+        own = info.data.get("currency")
+        if own in value:
+            raise ValueError(f"{own} is the workspace's own currency: remove its rates")
+        return value
+
+    def rates_as_rows(self) -> list[tuple[str, date, Decimal]]:
+        """Return currency, first date and rate: what one unit is worth in the workspace's."""
+        return [
+            (currency, since, rate)
+            for currency, dated in self.rates.items()
+            for since, rate in dated.items()
+        ]
 
     def quiet_on(self, channel: str) -> tuple[tuple[int, int], ...]:
         """Return the quiet hours of a channel, none where nothing is written."""

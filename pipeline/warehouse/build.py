@@ -71,6 +71,8 @@ def start_next(home: Path, now: datetime, refresh_id: str, workspace: Workspace)
         )
         for metric, target, is_floor in workspace.targets.as_rows():
             con.execute("insert into meta.targets values (?, ?, ?)", [metric, target, is_floor])
+        for currency, since, rate in workspace.rates_as_rows():
+            con.execute("insert into meta.rates values (?, ?, ?)", [currency, since, rate])
 
 
 def discard_next(home: Path) -> None:

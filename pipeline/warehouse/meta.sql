@@ -43,6 +43,15 @@ create table meta.targets (
 
 comment on table meta.targets is 'One row per rate with a target in workspace.yml: at least that (is_floor), or at most.';
 
+create table meta.rates (
+    currency varchar not null,
+    since date not null,
+    rate decimal(18, 8) not null
+);
+
+comment on table meta.rates is
+'One row per rate of workspace.yml: what one unit of the currency is worth in the workspace''s, from that date on.';
+
 insert into meta.refresh
 values ($refresh_id, $now, $now, $version, $timezone, $currency, $attribution, null, null);
 

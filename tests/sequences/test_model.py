@@ -193,7 +193,16 @@ def test_a_default_sender_wins_over_the_only_one() -> None:
             id="kind",
         ),
         pytest.param({"providers": {}}, "providers", "not supported yet", id="providers"),
-        pytest.param({"rates": {}}, "rates", "not supported yet", id="rates"),
+        pytest.param({"rates": {"EUR": 1.1}}, "rates.EUR", "key: value", id="an undated rate"),
+        pytest.param(
+            {"rates": {"EUR": {"2026-01-01": 0}}},
+            "rates.EUR.2026-01-01",
+            "is no rate",
+            id="a worthless currency",
+        ),
+        pytest.param(
+            {"rates": {"USD": {"2026-01-01": 1}}}, "rates", "own currency", id="its own rate"
+        ),
     ],
 )
 def test_a_mistake_in_the_workspace_is_told(data: dict[str, Any], field: str, words: str) -> None:

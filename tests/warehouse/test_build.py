@@ -1,6 +1,7 @@
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
@@ -14,8 +15,15 @@ from pipeline.warehouse.copy import copy_facts
 from pipeline.warehouse.results import AuditFailed
 
 NOW = datetime(2026, 3, 31, 12, 0, tzinfo=UTC)
-WORKSPACE = Workspace(
-    name="small", timezone="UTC", currency="EUR", senders={}, attribution="linear"
+WORKSPACE = Workspace.model_validate(
+    {
+        "name": "small",
+        "timezone": "UTC",
+        "currency": "EUR",
+        "rates": {"USD": {"2026-03-01": 0.92, "2026-03-15": 0.9}},
+        "senders": {},
+        "attribution": "linear",
+    }
 )
 
 
@@ -31,6 +39,10 @@ def test_the_file_says_of_which_moment_its_facts_are(filled_home: Path) -> None:
         assert con.execute(
             "select count_rows from meta.ledger_rows where ledger_table = 'leads'"
         ).fetchall() == [(9,)]
+        assert con.execute("select * from meta.rates order by since").fetchall() == [
+            ("USD", date(2026, 3, 1), Decimal("0.92")),
+            ("USD", date(2026, 3, 15), Decimal("0.9")),
+        ]
 
 
 def test_without_a_copy_there_is_nothing_to_build_from(filled_home: Path) -> None:

@@ -8,6 +8,10 @@ refresh as (
     select * from {{ ref('stg_refresh') }}
 ),
 
+rates as (
+    select * from {{ ref('stg_rates') }}
+),
+
 conversions as (
     select
         event_id as conversion_id,
@@ -61,6 +65,20 @@ reversed_conversions as (
     group by conversion_id
 ),
 
+-- The workspace's own currency is worth itself; another has the rate of the conversion's date (R17).
+rated as (
+    select
+        c.conversion_id,
+        case when coalesce(c.currency = w.currency, true) then 1 else x.rate end as rate
+    from conversions as c
+    cross join refresh as w
+    left join rates as x
+        on
+            c.currency = x.currency
+            and {{ local_date('c.converted_at', 'w.timezone') }} >= x.since
+            and ({{ local_date('c.converted_at', 'w.timezone') }} < x.until or x.until is null)
+),
+
 valued as (
     select
         c.conversion_id,
@@ -73,14 +91,13 @@ valued as (
         c.origin,
         r.conversion_id is not null as is_reversed,
         r.reversed_at,
-        coalesce(c.currency = w.currency, true) as has_rate,
+        x.rate is not null as has_rate,
         -- Sums over mixed currencies do not exist (R17).
-        case
-            when coalesce(c.currency = w.currency, true)
-                then cast(coalesce(c.value, 0) - coalesce(r.value, 0) as decimal(18, 4))
-        end as revenue
+        cast(
+            round(cast(coalesce(c.value, 0) - coalesce(r.value, 0) as decimal(18, 4)) * x.rate, 4) as decimal(18, 4)
+        ) as revenue
     from conversions as c
-    cross join refresh as w
+    inner join rated as x on c.conversion_id = x.conversion_id
     left join reversed_conversions as r on c.conversion_id = r.conversion_id
 )
 
