@@ -97,10 +97,11 @@ def test_a_step_that_was_passed_in_the_same_tick_closes_nothing(world):
     with hold_lock(world.home / "dispatch.lock"):
         world.tick()
     assert world.rows(OUTCOMES) == [(0, "skipped"), (1, "in_flight")]
-    begin = {"begin": 1, "attempt": 1, "at": format_instant(world.now)}
+    ((send_id,),) = world.rows("select send_id from sends")
+    begin = {"begin": send_id, "attempt": 1, "at": format_instant(world.now)}
     append_lines(world.home, "journal", [begin], world.now)
     world.tick()
-    assert resolve(world.settings, 1, world.now, is_sent=False).is_reopened
+    assert resolve(world.settings, send_id, world.now, is_sent=False).is_reopened
     world.tick()
     assert [m["Subject"] for m in world.mail()] == ["Hi"]
 
