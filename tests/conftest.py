@@ -34,7 +34,7 @@ os.environ["DBT_SEND_ANONYMOUS_USAGE_STATS"] = "false"
 # imported modules have a say too). `--hypothesis-profile search` looks for new ones.
 hypothesis.settings.register_profile("same", derandomize=True, deadline=None, database=None)
 hypothesis.settings.register_profile(
-    "deep", hypothesis.settings.get_profile("same"), max_examples=1000
+    "deep", hypothesis.settings.get_profile("same"), max_examples=500
 )
 hypothesis.settings.register_profile("search", deadline=None, max_examples=2000, print_blob=True)
 hypothesis.settings.load_profile("same")

@@ -1,4 +1,4 @@
-"""How many examples of a law that costs seconds are drawn: few in `make test`, ten times as many in `make prove`."""
+"""How many examples of a law that costs seconds are drawn: few in `make test`, five times as many in `make prove`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Of Hypothesis itself; the profile `deep` has ten times as many.
+# Of Hypothesis itself; the profile `deep` has five times as many.
 USUAL = 100
 
 
