@@ -138,8 +138,10 @@ def write_experiment_comparisons(
 def write_delay_recommendations(
     con: duckdb.DuckDBPyConnection, now: datetime, looks: pl.DataFrame
 ) -> int:
-    """Write analysis.delay_recommendations; return its rows."""
-    advice = recommend_delays(con.sql(DELAY_ARMS).pl(), _decide(con, now, looks)[0])
+    """Write analysis.delay_recommendations; return its rows. After the decisions: it words them."""
+    del now, looks
+    decisions = con.sql("from analysis.experiment_decisions").pl()
+    advice = recommend_delays(con.sql(DELAY_ARMS).pl(), decisions)
     return _write(con, "delay_recommendations", advice)
 
 

@@ -51,10 +51,10 @@ def published_freshness_sensor(
     published_at = datetime.fromtimestamp(event.timestamp, UTC)
     age = clock() - published_at
     state, told = judge_age(age), context.cursor or "fresh"
-    if state != told:
-        if settings.alert_url:
-            failed = None if state == "fresh" else _latest_failure(context.instance, published_at)
-            _post(settings.alert_url, describe(state, published_at, age, failed))
+    # The cursor is what was told, so a URL that is set while numbers are stale hears of it.
+    if state != told and settings.alert_url:
+        failed = None if state == "fresh" else _latest_failure(context.instance, published_at)
+        _post(settings.alert_url, describe(state, published_at, age, failed))
         context.update_cursor(state)
     where = "" if settings.alert_url else " Nobody is told: DRIP_ALERT_URL is not set."
     return dg.SkipReason(

@@ -34,7 +34,7 @@ from pipeline.warehouse.build import check_results, dbt_arguments, discard_next,
 from pipeline.warehouse.copy import copy_facts, discard_facts
 from pipeline.warehouse.definitions import keep_definitions
 from pipeline.warehouse.lock import hold_refresh_lock
-from pipeline.warehouse.paths import DBT_PROJECT, dbt_target_path, name_week, next_path
+from pipeline.warehouse.paths import DBT_PROJECT, dbt_target_path, next_path, snapshot_paths
 from pipeline.warehouse.publish import publish_warehouse
 
 GROUP = "warehouse"
@@ -244,7 +244,8 @@ def load_publish(upstream: Iterable[dg.AssetKey]) -> dg.AssetsDefinition:
         audit = audit_warehouse(home, refresh.refresh_id, now)
         timezone = refresh.workspace.timezone
         path = publish_warehouse(home, now, refresh.refresh_id, timezone=timezone)
-        context.instance.add_dynamic_partitions(str(WEEKS.name), [name_week(now, timezone)])
+        # Weeks in which only `drip refresh` published have their copy, too.
+        context.instance.add_dynamic_partitions(str(WEEKS.name), list(snapshot_paths(home)))
         yield dg.MaterializeResult(
             asset_key=PUBLISHED,
             metadata={

@@ -40,6 +40,11 @@ def name_week(now: datetime, timezone: str) -> str:
     return f"{now.astimezone(ZoneInfo(timezone)):%G-W%V}"
 
 
+def snapshot_paths(home: Path) -> dict[str, Path]:
+    """Return the weekly copies that there are, by ISO week, the oldest first."""
+    return {path.stem: path for path in sorted((home / "snapshots").glob("*-W*.duckdb"))}
+
+
 def snapshot_path(home: Path, now: datetime, timezone: str) -> Path:
     """Return the weekly copy that `now` falls into."""
     return home / "snapshots" / f"{name_week(now, timezone)}.duckdb"

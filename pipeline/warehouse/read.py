@@ -13,7 +13,7 @@ import duckdb
 import polars as pl
 
 from pipeline.settings import DripError
-from pipeline.warehouse.paths import warehouse_path
+from pipeline.warehouse.paths import snapshot_paths, warehouse_path
 
 
 class NothingPublished(DripError):
@@ -81,7 +81,7 @@ def _published_path(home: Path, snapshot: str | None) -> Path:
         if not path.exists():
             raise NothingPublished(f"Nothing is published yet in {home}. Run `drip refresh`.")
         return path
-    weeks = {path.stem: path for path in sorted((home / "snapshots").glob("*-W*.duckdb"))}
+    weeks = snapshot_paths(home)
     if snapshot not in weeks:
         known = f"There are: {', '.join(weeks)}." if weeks else "There are none."
         raise NothingPublished(

@@ -135,8 +135,11 @@ def test_what_could_not_be_told_is_told_later(
     assert [message["state"] for message in listener.told] == ["late"]
 
 
-def test_without_an_address_the_sensor_says_what_is_missing(
-    instance: dg.DagsterInstance, watch: Callable[..., str]
+def test_without_an_address_the_sensor_says_what_is_missing_and_tells_once_there_is_one(
+    instance: dg.DagsterInstance, watch: Callable[..., str], listener: Listener
 ) -> None:
     publish(instance)
     assert "DRIP_ALERT_URL is not set" in watch(45, url="")
+    watch(1)
+    watch(1)
+    assert [message["state"] for message in listener.told] == ["late"]

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.warehouse.paths import DBT_PROJECT, snapshot_path
+from pipeline.warehouse.paths import DBT_PROJECT, snapshot_path, snapshot_paths
 
 
 def test_the_dbt_project_is_where_the_paths_say() -> None:
@@ -24,3 +24,11 @@ def test_a_snapshot_is_named_by_the_iso_week_of_the_workspace(
     now: datetime, timezone: str, name: str
 ) -> None:
     assert snapshot_path(Path("home"), now, timezone) == Path(f"home/snapshots/{name}.duckdb")
+
+
+def test_weekly_copies_are_found_by_week_and_nothing_else_is(tmp_path: Path) -> None:
+    assert snapshot_paths(tmp_path) == {}
+    (tmp_path / "snapshots").mkdir()
+    for name in ("2027-W01.duckdb", "2026-W53.duckdb", "2026-W52.duckdb.next", "old.duckdb"):
+        (tmp_path / "snapshots" / name).touch()
+    assert list(snapshot_paths(tmp_path)) == ["2026-W53", "2027-W01"]
