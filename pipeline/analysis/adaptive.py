@@ -89,7 +89,8 @@ def compare_batches(
     weights = [1 / math.sqrt(variance) for variance in variances]
     effect = sum(w * score for w, score in zip(weights, scores, strict=True)) / sum(weights)
     error = math.sqrt(len(days)) / sum(weights)
-    reach = error * confidence_multiplier(len(days), tuning_rate(TUNED_FOR_DAYS, alpha), alpha)
+    rate = tuning_rate(TUNED_FOR_DAYS, alpha)
+    reach = error * float(confidence_multiplier(len(days), rate, alpha))
     return AdaptiveEffect(effect, error, effect - reach, effect + reach, len(days))
 
 

@@ -1,7 +1,7 @@
 """Error control under repeated looks: confidence sequences, spending boundaries, exact e-values.
 
 Belongs here: formulas that take numbers and give boundaries, evidence and p-values.
-Does not: what is compared (`comparisons`), when a winner is named (`experiments`).
+Does not: what is compared (`pairs`), when a winner is named (`experiments`).
 """
 
 import base64
@@ -15,10 +15,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, special
 
+from pipeline.analysis.arm_stats import Numbers
+
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 # Simpson's rule needs an odd number of nodes; statistics.md 2.2 asks for 801 or more.
 NODES = 801
+ROWS_AT_ONCE = 32
 # A boundary above 9 standard errors is never crossed by chance and would only stretch the grid.
 HIGHEST_MULTIPLIER = 9.0
 WIDEST_GRID = 8.0
@@ -30,34 +34,35 @@ LEAST_NEW_INFORMATION = 0.001
 # --- asymptotic confidence sequence (Waudby-Smith et al., arXiv 2103.06476) -----------------------
 
 
-def tuning_rate(n_optimal: float, alpha: float) -> float:
+def tuning_rate(n_optimal: Numbers, alpha: Numbers) -> Numbers:
     """Return the exact ρ² (by Lambert W) that makes the sequence narrowest at `n_optimal`."""
-    root = special.lambertw(-(alpha**2) * math.exp(alpha**2 - 1), k=-1).real
-    return float((-root - 1) / n_optimal)
+    # Levels are few, and Lambert W is slow.
+    levels, rows = np.unique(alpha, return_inverse=True)
+    roots = special.lambertw(-(levels**2) * np.exp(levels**2 - 1), k=-1).real
+    return (-roots[rows.reshape(np.shape(alpha))] - 1) / n_optimal
 
 
-def confidence_multiplier(n: float, rate: float, alpha: float) -> float:
+def confidence_multiplier(n: Numbers, rate: Numbers, alpha: Numbers) -> Numbers:
     """Return the half-width of the always-valid interval after `n` units, in standard errors."""
-    if n <= 0:
-        return math.inf
-    t = n * rate
-    return math.sqrt((t + 1) / t * 2 * math.log(math.sqrt(t + 1) / alpha))
+    with np.errstate(divide="ignore"):
+        t = n * rate
+        return np.sqrt(np.divide(t + 1, t) * 2 * np.log(np.sqrt(t + 1) / alpha))
 
 
-def log_evidence(z: float, n: float, rate: float) -> float:
+def log_evidence(z: Numbers, n: Numbers, rate: Numbers) -> Numbers:
     """Return the log e-value of the two-sided normal mixture at `z` standard errors."""
     t = n * rate
-    return z * z * t / (2 * (t + 1)) - math.log(t + 1) / 2
+    return z * z * t / (2 * (t + 1)) - np.log(t + 1) / 2
 
 
-def always_valid_p(log_e: float, smallest_before: float = 1.0) -> float:
+def always_valid_p(log_e: Numbers, smallest_before: Numbers = 1.0) -> Numbers:
     """Return the always-valid p-value: the smallest 1/e of all looks so far."""
-    return min(1.0, smallest_before, math.exp(min(-log_e, 0.0)))
+    return np.minimum(smallest_before, np.exp(np.minimum(-log_e, 0.0)))
 
 
 def confidence_interval(
-    estimate: float, standard_error: float, multiplier: float
-) -> tuple[float, float]:
+    estimate: Numbers, standard_error: Numbers, multiplier: Numbers
+) -> tuple[Numbers, Numbers]:
     """Return estimate ± multiplier × standard error."""
     half = multiplier * standard_error
     return estimate - half, estimate + half
@@ -145,10 +150,25 @@ def next_look(state: BoundaryState, information: float, spent: float) -> Boundar
     multiplier = _solve_boundary(paths, width, information, increment)
     half_width = min(multiplier, WIDEST_GRID) * math.sqrt(information)
     nodes = np.linspace(0.0, half_width, NODES // 2 + 1)
-    scaled = (nodes[:, None] - paths[0][None, :]) / width
-    kernel = np.exp(-0.5 * scaled * scaled)
-    density = kernel @ paths[1] / (width * math.sqrt(2 * math.pi))
+    density = _carry_on(paths, nodes, width)
     return BoundaryState(information, spent, multiplier, half_width, tuple(density.tolist()))
+
+
+def _carry_on(paths: tuple[Floats, Floats], nodes: Floats, width: float) -> Floats:
+    """Return the density at new nodes of paths that made one more normal step of this width."""
+    scale = math.sqrt(0.5) / width
+    old, new = paths[0] * scale, nodes * scale
+    found = np.empty(len(new))
+    # In pieces that stay in the processor's cache: ten times as fast as the whole table at once.
+    table = np.empty((ROWS_AT_ONCE, len(old)))
+    for start in range(0, len(new), ROWS_AT_ONCE):
+        part = new[start : start + ROWS_AT_ONCE, None]
+        kernel = np.subtract(part, old, out=table[: len(part)])
+        np.multiply(kernel, kernel, out=kernel)
+        np.negative(kernel, out=kernel)
+        np.exp(kernel, out=kernel)
+        found[start : start + ROWS_AT_ONCE] = kernel @ paths[1]
+    return found / (width * math.sqrt(2 * math.pi))
 
 
 def _first_look(information: float, spent: float) -> BoundaryState:
@@ -198,18 +218,40 @@ def dirichlet_log_e(
     Exact at any number of looks (Lindon & Malek 2022). Shares are positive and sum to 1. Given
     counts of conversions by arm, it tests that the arms convert alike.
     """
-    x = np.asarray(counts, dtype=np.float64)
-    p = np.asarray(shares, dtype=np.float64)
-    prior = concentration * p
-    spread = special.gammaln(prior.sum()) - special.gammaln(prior.sum() + x.sum())
-    return float(
-        spread + np.sum(special.gammaln(prior + x) - special.gammaln(prior) - x * np.log(p))
-    )
+    whole = np.zeros(len(counts), dtype=np.int64)
+    return float(dirichlet_log_es(np.array(counts), np.array(shares), whole, concentration)[0])
 
 
-def rejected_by_evidence(log_es: Sequence[float], q: float) -> list[bool]:
-    """Return which hypotheses e-BH rejects at false discovery rate `q` (Wang & Ramdas 2022)."""
-    ordered = sorted(log_es, reverse=True)
-    needed = [math.log(len(ordered) / (q * k)) for k in range(1, len(ordered) + 1)]
-    passing = [e for e, least in zip(ordered, needed, strict=True) if e >= least]
-    return [bool(passing) and e >= passing[-1] for e in log_es]
+def dirichlet_log_es(counts: Floats, shares: Floats, split: Ints, concentration: float) -> Floats:
+    """Return the same of many splits at once; `split` numbers the one of each row, from 0."""
+    prior = concentration * shares
+    parts = special.gammaln(prior + counts) - special.gammaln(prior) - counts * np.log(shares)
+    weight, units = np.bincount(split, prior), np.bincount(split, counts)
+    log_es: Floats = special.gammaln(weight) - special.gammaln(weight + units)
+    return log_es + np.bincount(split, parts)
+
+
+def rejected_by_evidence(
+    log_es: Sequence[float] | Floats, q: float, family: Ints | None = None
+) -> list[bool]:
+    """Return which hypotheses e-BH rejects at false discovery rate `q` (Wang & Ramdas 2022).
+
+    The k largest are rejected, k the largest number with e_(k) ≥ m / (q k).
+
+    Args:
+        log_es: log e-values.
+        q: false discovery rate of each family.
+        family: numbers the family of each, from 0; one family without it.
+    """
+    evidence = np.asarray(log_es, dtype=np.float64)
+    if family is None:
+        family = np.zeros(len(evidence), dtype=np.int64)
+    order = np.lexsort((-evidence, family))
+    size = np.bincount(family)
+    rank = np.arange(1, len(order) + 1) - (np.cumsum(size) - size)[family[order]]
+    needed = np.log(size[family[order]] / (q * rank))
+    is_passing = evidence[order] >= needed
+    least = np.full(len(size), np.inf)
+    np.minimum.at(least, family[order][is_passing], evidence[order][is_passing])
+    found: list[bool] = (evidence >= least[family]).tolist()
+    return found

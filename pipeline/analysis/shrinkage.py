@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, special
 
-from pipeline.analysis.arm_stats import ArmStats
+from pipeline.analysis.arm_stats import ArmStats, Numbers
 from pipeline.analysis.best import Best, rank_normals
 
 Floats = npt.NDArray[np.float64]
@@ -43,36 +43,37 @@ class Prior:
 
 @dataclass(frozen=True)
 class Shrunk:
-    """What is believed about an effect: its mean, which is shown, and its standard deviation."""
+    """What is believed about an effect, or many: its mean, which is shown, and its deviation."""
 
-    effect: float
-    deviation: float
+    effect: Numbers
+    deviation: Numbers
 
     @property
-    def low(self) -> float:
+    def low(self) -> Numbers:
         """Lower end of the interval that holds the truth in 95 of 100 such tests."""
         return self.effect - _HALF * self.deviation
 
     @property
-    def high(self) -> float:
+    def high(self) -> Numbers:
         """Upper end of that interval."""
         return self.effect + _HALF * self.deviation
 
     @property
-    def probability_better(self) -> float:
+    def probability_better(self) -> Numbers:
         """Probability that the effect is above zero."""
-        return float(special.ndtr(self._score))
+        return special.ndtr(self._score)
 
     @property
-    def loss(self) -> float:
+    def loss(self) -> Numbers:
         """What choosing the arm costs on average against the better of the two."""
         score = self._score
-        density = math.exp(-0.5 * score * score) / math.sqrt(2 * math.pi)
-        return max(0.0, self.deviation * (density - score * float(special.ndtr(-score))))
+        density = np.exp(-0.5 * score * score) / math.sqrt(2 * math.pi)
+        return np.maximum(0.0, self.deviation * (density - score * special.ndtr(-score)))
 
     @property
-    def _score(self) -> float:
-        return self.effect / self.deviation if self.deviation > 0 else 0.0
+    def _score(self) -> Numbers:
+        # Without a deviation the effect is zero as well.
+        return self.effect / (self.deviation + (self.deviation == 0))
 
     def turned(self) -> "Shrunk":
         """Return the same effect seen from the other arm."""
@@ -105,16 +106,17 @@ def learn_prior(effects: Sequence[float], errors: Sequence[float]) -> Prior:
     return Prior(math.exp(found.x), len(usable))
 
 
-def shrink(effect: float, error: float, spread: float) -> Shrunk:
+def shrink(effect: Numbers, error: Numbers, spread: Numbers) -> Shrunk:
     """Return the posterior of an effect measured with an error, whose prior is N(0, spread²).
 
     An infinite spread is a flat prior: nothing is shrunk.
     """
-    factor = 1 / (1 + (error / spread) ** 2) if spread > 0 else 0.0
-    return Shrunk(factor * effect, math.sqrt(factor) * error)
+    with np.errstate(divide="ignore"):
+        factor = 1 / (1 + np.divide(error, spread) ** 2)
+    return Shrunk(factor * effect, np.sqrt(factor) * error)
 
 
-def base_rate(arms: Sequence[ArmStats]) -> float:
+def base_rate(arms: Sequence[ArmStats]) -> Numbers:
     """Return what relative effects are relative to: the plain mean of the arms' means.
 
     Not the control's alone, whose bad luck would make effect and unit wrong together.

@@ -1,13 +1,15 @@
 """Two arms compared once, at an end that was fixed before: ordinary tests and intervals.
 
 Belongs here: what is right for a single look (statistics.md 2.1). Does not: what stays right
-however often one looks (`comparisons`), whose boundary decides.
+however often one looks (`pairs`), whose boundary decides.
 """
 
 import math
+from typing import Any
 
 import numpy as np
-from scipy import stats
+import numpy.typing as npt
+from scipy import special, stats
 from statsmodels.stats.proportion import confint_proportions_2indep, proportions_ztest
 
 from pipeline.analysis.arm_stats import ArmStats
@@ -20,24 +22,36 @@ LEAST_EXPECTED = 10
 MOST_FOR_BOSCHLOO = 500
 
 Interval = tuple[float, float]
+Floats = npt.NDArray[np.float64]
 
 
 def plain_interval(a: ArmStats, b: ArmStats, confidence: float = CONFIDENCE) -> Interval | None:
-    """Return the interval of the difference of means, a minus b; None where there is none.
+    """Return the interval of the difference of means, a minus b; None where there is none."""
+    low, high = plain_intervals(ArmStats.columns([a]), ArmStats.columns([b]), confidence)
+    return None if np.isnan(low[0]) else (float(low[0]), float(high[0]))
+
+
+def plain_intervals(
+    a: ArmStats, b: ArmStats, confidence: float = CONFIDENCE
+) -> tuple[Floats, Floats]:
+    """Return the intervals of many differences of means, a minus b; NaN where there is none.
 
     Newcombe's for shares of leads, Welch's for amounts. Never `method="score"`: for differences it
     is wrong in statsmodels (statsmodels#10269).
     """
-    if not (a.n and b.n):
-        return None
-    if not (a.is_binary and b.is_binary):
-        return _welch_interval(a, b, confidence)
-    low, high = confint_proportions_2indep(
-        a.sum, a.n, b.sum, b.n, method="newcomb", alpha=1 - confidence
-    )
-    # Rounding in the library can leave the estimate outside by 1e-17 where nobody converted.
     effect = a.mean - b.mean
-    return min(float(low), effect), max(float(high), effect)
+    low, high = np.full((2, len(effect)), np.nan)
+    is_share = a.is_binary & b.is_binary
+    rows = np.flatnonzero(is_share & (a.n > 0) & (b.n > 0))
+    if len(rows):
+        low[rows], high[rows] = confint_proportions_2indep(
+            a.sum[rows], a.n[rows], b.sum[rows], b.n[rows], method="newcomb", alpha=1 - confidence
+        )
+    rows = np.flatnonzero(~is_share & (a.n > 1) & (b.n > 1))
+    half = _welch_reach(a.rows(rows), b.rows(rows), confidence)
+    low[rows], high[rows] = effect[rows] - half, effect[rows] + half
+    # Rounding in the library can leave the estimate outside by 1e-17 where nobody converted.
+    return np.minimum(low, effect), np.maximum(high, effect)
 
 
 def plain_p(a: ArmStats, b: ArmStats) -> float:
@@ -71,9 +85,9 @@ def lift_interval(a: ArmStats, b: ArmStats, confidence: float = CONFIDENCE) -> I
             a.sum, a.n, b.sum, b.n, compare="ratio", method="log", alpha=1 - confidence
         )
         return float(low) - 1, float(high) - 1
-    free = _welch_freedom(a, b)
-    if free is None:
+    if min(a.n, b.n) < 2 or a.variance + b.variance <= 0:  # noqa: PLR2004  a spread needs two
         return None
+    free = _welch_freedom(a, b)
     spread = a.variance / (a.n - 1) + b.variance / (b.n - 1) * (a.mean / b.mean) ** 2
     half = float(stats.t.ppf(0.5 + confidence / 2, free)) * math.sqrt(spread) / b.mean
     lift = a.mean / b.mean - 1
@@ -92,24 +106,20 @@ def _shares_p(a: ArmStats, b: ArmStats) -> float:
     return min(1.0, float(exact(table).pvalue))
 
 
-def _welch_interval(a: ArmStats, b: ArmStats, confidence: float) -> Interval | None:
-    """Return Welch's interval with Satterthwaite's degrees of freedom; None without spread."""
-    free = _welch_freedom(a, b)
-    if free is None:
-        return None
-    error = math.sqrt(a.variance / (a.n - 1) + b.variance / (b.n - 1))
-    half = float(stats.t.ppf(0.5 + confidence / 2, free)) * error
-    effect = a.mean - b.mean
-    return effect - half, effect + half
+def _welch_reach(a: ArmStats, b: ArmStats, confidence: float) -> Floats:
+    """Return half of Welch's interval with Satterthwaite's freedom; NaN without spread."""
+    with np.errstate(invalid="ignore"):
+        error = np.sqrt(a.variance / (a.n - 1) + b.variance / (b.n - 1))
+        reach: Floats = special.stdtrit(_welch_freedom(a, b), 0.5 + confidence / 2) * error
+    return reach
 
 
-def _welch_freedom(a: ArmStats, b: ArmStats) -> float | None:
-    parts = [s.variance / (s.n - 1) for s in (a, b) if s.n > 1]
-    if len(parts) < len((a, b)) or sum(parts) <= 0:
-        return None
-    whole = sum(parts)
-    inverse = sum((part / whole) ** 2 / (s.n - 1) for part, s in zip(parts, (a, b), strict=True))
-    return 1 / inverse
+def _welch_freedom(a: ArmStats, b: ArmStats) -> Any:
+    """Return Satterthwaite's degrees of freedom; NaN where nothing varies."""
+    parts = [arm.variance / (arm.n - 1) for arm in (a, b)]
+    whole = parts[0] + parts[1]
+    shares = [part / whole for part in parts]
+    return 1 / (shares[0] ** 2 / (a.n - 1) + shares[1] ** 2 / (b.n - 1))
 
 
 def _deviation(arm: ArmStats) -> float:
