@@ -30,11 +30,12 @@ from pipeline.sequences.compile import load_workspace
 from pipeline.sequences.model import Workspace
 from pipeline.settings import Settings
 from pipeline.warehouse.audit import audit_warehouse
-from pipeline.warehouse.build import check_results, dbt_arguments, discard_next, start_next
+from pipeline.warehouse.build import check_results, discard_next, start_next
 from pipeline.warehouse.copy import copy_facts, discard_facts
 from pipeline.warehouse.definitions import keep_definitions
 from pipeline.warehouse.lock import hold_refresh_lock
 from pipeline.warehouse.paths import DBT_PROJECT, dbt_target_path, next_path, snapshot_paths
+from pipeline.warehouse.project import dbt_arguments
 from pipeline.warehouse.publish import publish_warehouse
 
 GROUP = "warehouse"

@@ -33,6 +33,12 @@ class CheckResult:
     compiled: str
 
     @property
+    def breadth(self) -> int:
+        """Return 0 for a model, 1 for a test of one table, 2 for one that stands in a file."""
+        kind, _, _, *has_hash = self.unique_id.split(".")
+        return 0 if kind != "test" else 1 if has_hash else 2
+
+    @property
     def is_good(self) -> bool:
         """Return whether a refresh may be published with it."""
         return self.status in GOOD
@@ -47,9 +53,13 @@ class RunResults:
 
     @property
     def failed(self) -> tuple[CheckResult, ...]:
-        """Return what ran and failed, before what was skipped for it."""
+        """Return what ran and failed, before what was skipped for it.
+
+        Models come first, then tests of one table, then those that compare several: what failed in
+        several places is told where it is nearest to its cause, whatever ran first.
+        """
         bad = [check for check in self.checks if not check.is_good]
-        return tuple(sorted(bad, key=lambda check: check.status == "skipped"))
+        return tuple(sorted(bad, key=lambda check: (check.status == "skipped", check.breadth)))
 
 
 def read_results(home: Path) -> RunResults:

@@ -12,9 +12,10 @@ import pytest
 
 from pipeline.sequences.model import Workspace
 from pipeline.settings import Settings
-from pipeline.warehouse.build import dbt_arguments, discard_next, start_next
+from pipeline.warehouse.build import discard_next, start_next
 from pipeline.warehouse.copy import copy_facts, discard_facts
 from pipeline.warehouse.paths import DBT_PROJECT, dbt_target_path
+from pipeline.warehouse.project import dbt_arguments
 
 MODELS = DBT_PROJECT / "models"
 SMALL_WORKSPACE = Workspace(name="small", timezone="UTC", senders={})

@@ -10,7 +10,7 @@ import pytest
 from pipeline.ledger.store import open_ledger
 from pipeline.sequences.model import Workspace
 from pipeline.settings import DripError, Settings
-from pipeline.warehouse.build import build_warehouse, dbt_arguments, discard_next, start_next
+from pipeline.warehouse.build import build_warehouse, discard_next, start_next
 from pipeline.warehouse.copy import copy_facts
 from pipeline.warehouse.results import AuditFailed
 
@@ -57,12 +57,6 @@ def test_what_a_killed_refresh_left_behind_is_cleared(filled_home: Path) -> None
     start_next(filled_home, NOW, "r1", WORKSPACE)
     discard_next(filled_home)
     assert not list(filled_home.glob("warehouse.next*"))
-
-
-def test_the_arguments_stay_the_same_so_that_the_parse_is_reused(tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path, memory_limit="1GB")
-    assert dbt_arguments(tmp_path, settings) == dbt_arguments(tmp_path, settings)
-    assert '"memory_limit": "1GB"' in " ".join(dbt_arguments(tmp_path, settings))
 
 
 def test_a_failing_test_names_itself_and_shows_its_rows(filled_home: Path) -> None:

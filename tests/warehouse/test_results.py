@@ -41,6 +41,14 @@ def test_what_failed_comes_before_what_was_skipped_for_it(tmp_path: Path) -> Non
     assert [check.name for check in read_results(tmp_path).failed] == ["first", "later"]
 
 
+def test_what_failed_in_several_places_is_told_nearest_to_its_cause(tmp_path: Path) -> None:
+    several = result("of_several_tables", "fail") | {"unique_id": "test.driplab.of_several_tables"}
+    model = result("a_model", "error") | {"unique_id": "model.driplab.a_model"}
+    write_results(tmp_path, several, result("of_one_table", "fail"), model)
+    failed = [check.name for check in read_results(tmp_path).failed]
+    assert failed == ["a_model", "of_one_table", "of_several_tables"]
+
+
 def test_a_failure_shows_its_rows(built_home: Path) -> None:
     (built_home / "dbt" / "ledger.duckdb").write_bytes((built_home / "ledger.duckdb").read_bytes())
     sql = "select lead_id from marts.leads where lead_id < 3 order by 1"
