@@ -16,16 +16,31 @@ from pipeline.analysis.pairs import (
     UNSEEN,
     Arms,
     GroupRules,
-    Looks,
     PairRule,
     pair_arms,
     take_looks,
     tell_evidence,
+    tell_rows,
 )
 from pipeline.analysis.shrinkage import Prior, Shrunk
 
 Role = Literal["control", "treatment", "held_out"]
 Mode = Literal["open", "planned"]
+
+# What a look says of a pair that a comparison has under the same name.
+_SEEN = (
+    "mean_arm",
+    "mean_baseline",
+    "effect",
+    "interval_low",
+    "interval_high",
+    "plain_95_low",
+    "plain_95_high",
+    "relative_lift",
+    "p_value",
+    "log_e",
+    "is_decisive",
+)
 
 
 @dataclass(frozen=True)
@@ -175,41 +190,26 @@ def recall(
 ) -> list[Mapping[str, Any]]:
     """Return what is remembered of each pair of names, whichever of the two was the baseline."""
     known = {frozenset((found["arm"], found["baseline"])): found for found in previous}
-    return [known.get(frozenset(pair), UNSEEN) for pair in names] if known else []
+    return [known.get(frozenset(pair), UNSEEN) for pair in names]
 
 
-def tell_comparisons(
-    looks: Looks,
-    sides: Sequence[tuple[Arm, Arm]],
-    metric: str,
-    evidence: Sequence[dict[str, Any]],
-) -> list[Comparison]:
-    """Return what was seen of each pair of arms of one metric, as objects."""
-    values = looks.values()
-    names = [name for name in values if name in Comparison.__dataclass_fields__]
-    rows = zip(*(values[name] for name in names), strict=True)
-    return [
-        Comparison(
-            metric=metric,
-            arm=arm.name,
-            baseline=baseline.name,
-            n_arm=arm.stats.n,
-            n_baseline=baseline.stats.n,
-            is_against_held_out=not baseline.competes,
-            is_primary=True,
-            evidence=found,
-            shrunk=None if effect is None else Shrunk(effect, deviation),
-            **dict(zip(names, row, strict=True)),
-        )
-        for (arm, baseline), found, row, effect, deviation in zip(
-            sides,
-            evidence,
-            rows,
-            values["shrunk_effect"],
-            looks.shrunk.deviation.tolist(),
-            strict=True,
-        )
-    ]
+def tell_comparison(
+    metric: str, arm: Arm, baseline: Arm, seen: Mapping[str, Any], evidence: dict[str, Any]
+) -> Comparison:
+    """Return what was seen of a pair (by the names of `Looks.columns`) as an object."""
+    effect = seen["shrunk_effect"]
+    return Comparison(
+        metric=metric,
+        arm=arm.name,
+        baseline=baseline.name,
+        n_arm=arm.stats.n,
+        n_baseline=baseline.stats.n,
+        is_against_held_out=not baseline.competes,
+        is_primary=True,
+        evidence=evidence,
+        shrunk=None if effect is None else Shrunk(effect, seen["shrunk_deviation"]),
+        **{name: seen[name] for name in _SEEN},
+    )
 
 
 def _compare(
@@ -226,7 +226,11 @@ def _compare(
         before,
     )
     names = [arm.name for arm in arms], [arm.name for arm in baselines]
-    return tell_comparisons(looks, sides, metric, tell_evidence(looks, rule, names, before))
+    evidence = tell_evidence(looks, rule, names, before)
+    return [
+        tell_comparison(metric, *both, seen, found)
+        for both, seen, found in zip(sides, tell_rows(looks.columns()), evidence, strict=True)
+    ]
 
 
 def _columns(arms: Sequence[Arm], control: str | None) -> Arms:
@@ -234,7 +238,8 @@ def _columns(arms: Sequence[Arm], control: str | None) -> Arms:
     return Arms(
         group=np.zeros(len(arms), dtype=np.int64),
         name=np.array([arm.name for arm in arms], dtype=np.str_),
-        role=np.array([arm.role for arm in arms], dtype=np.str_),
+        competes=np.array([arm.competes for arm in arms], dtype=np.bool_),
+        is_control=np.array([arm.role == "control" for arm in arms], dtype=np.bool_),
         is_named=np.array([arm.name == control for arm in arms], dtype=np.bool_),
         share=np.array([arm.share for arm in arms], dtype=np.float64),
         stats=ArmStats.columns([arm.stats for arm in arms]),

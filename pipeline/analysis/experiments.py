@@ -5,7 +5,7 @@ Does not: the comparison of two arms (`comparisons`), frames (`decisions`), stor
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from pipeline.analysis import reasons
@@ -19,8 +19,8 @@ from pipeline.analysis.comparisons import (
     order_arms,
     turn_around,
 )
-from pipeline.analysis.guardrails import Exposure, Watch, watch_arms
-from pipeline.analysis.sample_ratio import SampleRatio, check_sample_ratio
+from pipeline.analysis.guardrails import Exposure, Watch, watch_experiments
+from pipeline.analysis.sample_ratio import SampleRatio, Split, check_sample_ratios
 from pipeline.analysis.shrinkage import Shrunk, base_rate, rank_arms
 
 __all__ = ["Arm", "ArmStats", "Comparison", "Decision", "Design", "State", "decide_experiment"]
@@ -69,19 +69,42 @@ class _Outcome(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Case:
+    """One experiment at one look.
+
+    Attributes:
+        design: the rule, fixed before the first look.
+        arms: all arms by rank, the held-out group included, with matured statistics.
+        pairs: what this look says of every two of them.
+        before: the `evidence` of the look before; none at the first look.
+        conflicting_units: leads seen in two arms, excluded from the statistics.
+        exposures: bad events of every arm so far, by guardrail; an arm that does harm cannot win.
+        lost: matured leads of each arm whose message never went out, where no arm should lose more.
+    """
+
+    design: Design
+    arms: Sequence[Arm]
+    pairs: Sequence[Comparison] = ()
+    before: Mapping[str, Any] = field(default_factory=dict)
+    conflicting_units: int = 0
+    exposures: Mapping[str, Sequence[Exposure]] = field(default_factory=dict)
+    lost: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class _Facts:
     """What the states are told apart by."""
 
     design: Design
-    arms: list[Arm]
-    pairs: list[Comparison]
+    arms: Sequence[Arm]
+    pairs: Sequence[Comparison]
     tops: tuple[str, ...]
     ratio: SampleRatio
     conflicting_units: int
     before: Mapping[str, Any]
-    watches: list[Watch] = field(default_factory=list)
-    harm: dict[str, str] = field(default_factory=dict)
-    lost: SampleRatio | None = None
+    watches: list[Watch]
+    harm: dict[str, str]
+    lost: SampleRatio | None
 
     @property
     def competing(self) -> list[Arm]:
@@ -112,41 +135,55 @@ def decide_experiment(
     exposures: Mapping[str, Sequence[Exposure]] | None = None,
     lost: Mapping[str, int] | None = None,
 ) -> Decision:
-    """Take one look: compare all arms on matured leads and name the state.
+    """Take one look at one experiment: compare all arms on matured leads and name the state.
 
-    A winner is the arm that is beyond the boundary against every other competing arm at one look;
-    once named it stays (rules.md R15). Harm comes before everything; a broken split, leads lost
-    unevenly, or more than 1 % of the leads in two arms, come before any winner. Call it once a day:
-    every call is a look that spends error.
-
-    Args:
-        design: the rule, fixed before the first look.
-        arms: all arms, the held-out group included, with matured statistics.
-        previous: the `evidence` of the look before; none at the first look.
-        conflicting_units: leads seen in two arms, excluded from the statistics.
-        exposures: bad events of every arm so far, by guardrail; an arm that does harm cannot win.
-        lost: matured leads of each arm whose message never went out, where no arm should lose more.
+    Call it once a day: every call is a look that spends error. Arguments are those of `Case`, the
+    arms in any order.
     """
     before = previous or {}
     ordered = order_arms(arms, design.control)
     pairs = compare_arms(design, ordered, before.get("pairs", ()))
-    watches = watch_arms(exposures or {})
-    harm = {watch.arm: watch.reason for watch in watches if watch.status == "harmful"}
-    harm |= before.get("harm", {})
-    facts = _Facts(
-        design=design,
-        arms=ordered,
-        pairs=pairs,
-        tops=find_top_arms(
-            [arm for arm in ordered if arm.competes and arm.name not in harm], pairs
-        ),
-        ratio=_check_split(ordered, harm),
-        conflicting_units=conflicting_units,
-        before=before,
-        watches=watches,
-        harm=harm,
-        lost=_check_lost(ordered, lost or {}),
-    )
+    case = Case(design, ordered, pairs, before, conflicting_units, exposures or {}, lost or {})
+    return decide_cases([case])[0]
+
+
+def decide_cases(cases: Sequence[Case]) -> list[Decision]:
+    """Name the state of every experiment.
+
+    A winner is the arm that is beyond the boundary against every other competing arm at one look;
+    once named it stays (rules.md R15). Harm comes before everything; a broken split, leads lost
+    unevenly, or more than 1 % of the leads in two arms, come before any winner.
+    """
+    watches = watch_experiments([case.exposures for case in cases])
+    harms = [_harm(case, found) for case, found in zip(cases, watches, strict=True)]
+    splits = [_split(case.arms, harm) for case, harm in zip(cases, harms, strict=True)]
+    lost = [_lost(case) for case in cases]
+    ratios = check_sample_ratios(splits)
+    losses = iter(check_sample_ratios([split for split in lost if split]))
+    return [
+        _decide(
+            _Facts(
+                design=case.design,
+                arms=case.arms,
+                pairs=case.pairs,
+                tops=find_top_arms(
+                    [arm for arm in case.arms if arm.competes and arm.name not in harm], case.pairs
+                ),
+                ratio=ratio,
+                conflicting_units=case.conflicting_units,
+                before=case.before,
+                watches=watched,
+                harm=harm,
+                lost=next(losses) if split else None,
+            )
+        )
+        for case, watched, harm, ratio, split in zip(
+            cases, watches, harms, ratios, lost, strict=True
+        )
+    ]
+
+
+def _decide(facts: _Facts) -> Decision:
     outcome = _harmed(facts) or _kept(facts) or _new_outcome(facts)
     headline = facts.headline(outcome.winner)
     best = _rank(facts)
@@ -159,8 +196,8 @@ def decide_experiment(
         reason=f"{outcome.reason}.{_guarded(facts, outcome)}",
         either_of=facts.tops if outcome.state == "either_of" else (),
         control=facts.control,
-        n=sum(arm.stats.n for arm in ordered),
-        n_assigned=sum(arm.n_assigned for arm in ordered),
+        n=sum(arm.stats.n for arm in facts.arms),
+        n_assigned=sum(arm.n_assigned for arm in facts.arms),
         effect=headline.effect if headline else None,
         interval=interval,
         relative_lift=headline.relative_lift if headline else None,
@@ -168,7 +205,7 @@ def decide_experiment(
         best=best,
         p_value=headline.p_value if headline else 1.0,
         sample_ratio=facts.ratio,
-        comparisons=tuple(pairs),
+        comparisons=tuple(facts.pairs),
         evidence=_evidence(facts, outcome, best),
     )
 
@@ -215,25 +252,31 @@ def find_headline(
     return turn_around(ranked[0]) if winner == control else ranked[0]
 
 
-def _check_split(arms: Sequence[Arm], harm: Mapping[str, str]) -> SampleRatio:
-    """Check the split of all arms that go on: one that was stopped gets no leads any more."""
+def _harm(case: Case, watches: Sequence[Watch]) -> dict[str, str]:
+    """Return which arms do harm, and why; what was found before is not forgotten."""
+    found = {watch.arm: watch.reason for watch in watches if watch.status == "harmful"}
+    return {**found, **case.before.get("harm", {})}
+
+
+def _split(arms: Sequence[Arm], harm: Mapping[str, str]) -> Split:
+    """Return the split of all arms that go on: one that was stopped gets no leads any more."""
     going = [arm for arm in arms if arm.name not in harm]
     whole = sum(arm.share for arm in arms)
     scale = whole / sum(arm.share for arm in going) if harm and going else 1.0
-    return check_sample_ratio(
+    return Split(
         {arm.name: arm.n_assigned for arm in going},
         {arm.name: arm.share * scale for arm in going},
     )
 
 
-def _check_lost(arms: Sequence[Arm], lost: Mapping[str, int]) -> SampleRatio | None:
-    """Check that leads were lost on the way evenly: by the leads of each arm, as a split is."""
-    sent = [arm for arm in arms if arm.competes and arm.stats.n]
+def _lost(case: Case) -> Split | None:
+    """Return how leads were lost on the way: evenly means by the leads of each arm."""
+    sent = [arm for arm in case.arms if arm.competes and arm.stats.n]
     total = sum(arm.stats.n for arm in sent)
-    if not lost or not total:
+    if not case.lost or not total:
         return None
-    return check_sample_ratio(
-        {arm.name: lost.get(arm.name, 0) for arm in sent},
+    return Split(
+        {arm.name: case.lost.get(arm.name, 0) for arm in sent},
         {arm.name: arm.stats.n / total for arm in sent},
     )
 
@@ -366,15 +409,15 @@ def _evidence(facts: _Facts, outcome: _Outcome, best: Mapping[str, Best]) -> dic
         "state": outcome.state,
         "winner": outcome.winner,
         "looks": int(facts.before.get("looks", 0)) + 1,
-        "design": asdict(facts.design),
-        "arms": [asdict(arm) for arm in facts.arms],
+        "design": {**vars(facts.design), "prior": vars(facts.design.prior)},
+        "arms": [{**vars(arm), "stats": vars(arm.stats)} for arm in facts.arms],
         "best": {name: arm._asdict() for name, arm in best.items()},
         "pairs": [pair.evidence for pair in facts.pairs],
         "either_of": list(facts.tops) if outcome.state == "either_of" else [],
-        "sample_ratio": asdict(facts.ratio),
+        "sample_ratio": vars(facts.ratio),
         "conflicting_units": facts.conflicting_units,
-        "guardrails": [asdict(watch) for watch in facts.watches],
+        "guardrails": [vars(watch) for watch in facts.watches],
         "harm": facts.harm,
         "stopped": facts.stopped,
-        "lost": asdict(facts.lost) if facts.lost else None,
+        "lost": vars(facts.lost) if facts.lost else None,
     }

@@ -15,7 +15,8 @@ import polars as pl
 
 from pipeline.analysis.adjustment import PairedSums, adjust_for_covariate, ratio_of_sums
 from pipeline.analysis.arm_stats import ArmStats
-from pipeline.analysis.decisions import LOOKS_SCHEMA, decide_experiments
+from pipeline.analysis.decision_rows import LOOKS_SCHEMA
+from pipeline.analysis.decisions import decide_experiments
 from pipeline.settings import DripError
 
 # Metrics that are known by name; other columns are named by what they hold.

@@ -35,25 +35,21 @@ UNSEEN: Mapping[str, Any] = {}
 class Arms:
     """Arms, one a row. Those of one `group`, a metric of an experiment, are compared.
 
-    Groups are numbered from 0; `is_named` marks the control that the design names.
+    Groups are numbered from 0. `name` is text, or ranks of it; `competes` is false of held-out
+    groups, `is_named` true of the control that the design names.
     """
 
     group: Ints
-    name: npt.NDArray[np.str_]
-    role: npt.NDArray[np.str_]
+    name: npt.NDArray[Any]
+    competes: Bools
+    is_control: Bools
     is_named: Bools
     share: Floats
     stats: ArmStats
 
-    @property
-    def competes(self) -> Bools:
-        """Whether an arm can win: the held-out group is never sent."""
-        return np.asarray(self.role != "held_out")
-
     def order(self) -> Ints:
         """Return the rows by group and by rank as a baseline: held out, control, then by name."""
-        is_treatment = self.role != "control"
-        keys = (self.name, is_treatment, ~self.is_named, self.competes, self.group)
+        keys = (self.name, ~self.is_control, ~self.is_named, self.competes, self.group)
         return np.lexsort(keys).astype(np.int64)
 
 
@@ -124,9 +120,9 @@ class Looks:
     shrunk: Shrunk
     boundaries: Mapping[int, dict[str, Any]]
 
-    def values(self) -> dict[str, list[Any]]:
-        """Return what is published of each pair, as plain values; None stands for NaN."""
-        published = {
+    def columns(self) -> dict[str, Numbers]:
+        """Return what is told of each pair."""
+        return {
             "mean_arm": self.mean_arm,
             "mean_baseline": self.mean_baseline,
             "effect": self.effect,
@@ -138,14 +134,11 @@ class Looks:
             "shrunk_effect": self.shrunk.effect,
             "shrunk_low": self.shrunk.low,
             "shrunk_high": self.shrunk.high,
+            "shrunk_deviation": self.shrunk.deviation,
             "probability_better": self.shrunk.probability_better,
             "p_value": self.p_value,
             "log_e": self.log_e,
             "is_decisive": self.is_decisive,
-        }
-        return {
-            name: [None if isnan(value) else value for value in column.tolist()]
-            for name, column in published.items()
         }
 
 
@@ -297,6 +290,17 @@ def tell_evidence(
             found = {**before[row], **found}
         evidence.append(found)
     return evidence
+
+
+def tell_rows(columns: Mapping[str, Numbers]) -> list[dict[str, Any]]:
+    """Return columns as rows of plain values; None stands for NaN."""
+    values = (
+        [None if isnan(value) else value for value in column.tolist()]
+        if isinstance(column, np.ndarray)
+        else column
+        for column in columns.values()
+    )
+    return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
 
 
 @dataclass(frozen=True)

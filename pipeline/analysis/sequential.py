@@ -19,6 +19,7 @@ from pipeline.analysis.arm_stats import Numbers
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 # Simpson's rule needs an odd number of nodes; statistics.md 2.2 asks for 801 or more.
 NODES = 801
@@ -231,27 +232,25 @@ def dirichlet_log_es(counts: Floats, shares: Floats, split: Ints, concentration:
     return log_es + np.bincount(split, parts)
 
 
-def rejected_by_evidence(
-    log_es: Sequence[float] | Floats, q: float, family: Ints | None = None
-) -> list[bool]:
-    """Return which hypotheses e-BH rejects at false discovery rate `q` (Wang & Ramdas 2022).
+def rejected_by_evidence(log_es: Sequence[float], q: float) -> list[bool]:
+    """Return which hypotheses e-BH rejects at false discovery rate `q` (Wang & Ramdas 2022)."""
+    family = np.zeros(len(log_es), dtype=np.int64)
+    found: list[bool] = reject_families(np.array(log_es, dtype=np.float64), family, q).tolist()
+    return found
+
+
+def reject_families(log_es: Floats, family: Ints, q: float) -> Bools:
+    """Return the same of many families; `family` numbers the one of each hypothesis, from 0.
 
     The k largest are rejected, k the largest number with e_(k) ≥ m / (q k).
-
-    Args:
-        log_es: log e-values.
-        q: false discovery rate of each family.
-        family: numbers the family of each, from 0; one family without it.
     """
-    evidence = np.asarray(log_es, dtype=np.float64)
-    if family is None:
-        family = np.zeros(len(evidence), dtype=np.int64)
-    order = np.lexsort((-evidence, family))
     size = np.bincount(family)
-    rank = np.arange(1, len(order) + 1) - (np.cumsum(size) - size)[family[order]]
-    needed = np.log(size[family[order]] / (q * rank))
-    is_passing = evidence[order] >= needed
+    # What is no evidence at all comes last and is never rejected.
+    some = np.flatnonzero(log_es > -np.inf)
+    order = some[np.lexsort((-log_es[some], family[some]))]
+    count = np.bincount(family[some], minlength=len(size))
+    rank = np.arange(1, len(order) + 1) - (np.cumsum(count) - count)[family[order]]
+    is_passing = log_es[order] >= np.log(size[family[order]] / (q * rank))
     least = np.full(len(size), np.inf)
-    np.minimum.at(least, family[order][is_passing], evidence[order][is_passing])
-    found: list[bool] = (evidence >= least[family]).tolist()
-    return found
+    np.minimum.at(least, family[order][is_passing], log_es[order][is_passing])
+    return np.asarray(log_es >= least[family])

@@ -26,6 +26,7 @@ LEAST_TESTS = 20
 FALLBACK_SPREAD = 0.10
 _NARROWEST, _WIDEST = 1e-3, 2.0
 _HALF = float(special.ndtri(0.975))
+_NODES, _PARTS = np.polynomial.hermite_e.hermegauss(16)
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,6 @@ def rank_arms(arms: Sequence[ArmStats], spread: float) -> list[Best]:
     level, uncertainty = np.average(means, weights=weights), 1 / math.sqrt(weights.sum())
     kept = between * weights
     # Given the level, arms are independent: integrate over it by Gauss and Hermite.
-    nodes, parts = np.polynomial.hermite_e.hermegauss(16)
-    levels = (level + uncertainty * nodes)[:, None]
+    levels = (level + uncertainty * _NODES)[:, None]
     centres = levels + kept * (means - levels)
-    return rank_normals(centres, np.sqrt(kept * noise), parts / parts.sum())
+    return rank_normals(centres, np.sqrt(kept * noise), _PARTS / _PARTS.sum())

@@ -6,12 +6,8 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 
-from pipeline.analysis.decisions import (
-    COMPARISONS_SCHEMA,
-    DECISIONS_SCHEMA,
-    decide_experiments,
-    look_day,
-)
+from pipeline.analysis.decision_rows import COMPARISONS_SCHEMA, DECISIONS_SCHEMA
+from pipeline.analysis.decisions import decide_experiments, look_day
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 LOOKS = {
@@ -255,11 +251,11 @@ def test_a_winner_named_before_the_weights_moved_stays():
     assert again["winner"].to_list() == ["b"]
 
 
-def finished(experiment_id, relative, n=4000, base=0.1, state="no_difference"):
+def finished(experiment_id, relative, n=4000, base=0.1, state="no_difference", metric="replied"):
     """The ledger's latest look at a test that ended with this relative effect."""
     arms = [("a", base * (1 - relative / 2)), ("b", base * (1 + relative / 2))]
     evidence = {
-        "design": {"metric": "replied"},
+        "design": {"metric": metric},
         "arms": [
             {
                 "name": arm,
@@ -307,6 +303,18 @@ def test_effects_are_learned_from_finished_tests_of_the_same_kind():
     unfinished = [finished(f"old {ix}", 0.5, state="running") for ix in range(24)]
     decisions, _ = decide([experiment()], arms, pl.DataFrame(unfinished, schema=LOOKS))
     assert decisions["prior_tests"].to_list() == [0]
+
+
+def test_capped_money_learns_from_finished_tests_that_capped_money_decided():
+    old = [finished(f"old {ix}", 0.5 * (-1) ** ix, metric="capped_revenue(x)") for ix in range(24)]
+    arms = [
+        day_rows(arm, 0, 5000, metric="capped_revenue(sale)", sum=total, sum_squares=total * 60)
+        for arm, total in (("a", 10_000.0), ("b", 15_000.0))
+    ]
+    asked = [experiment(metric="revenue(sale)")]
+    decisions, comparisons = decide(asked, arms, pl.DataFrame(old, schema=LOOKS))
+    assert decisions["prior_tests"].to_list() == [24]
+    assert comparisons["shrunk_effect"][0] == decisions["shrunk_effect"][0] > 0.95
 
 
 def test_nothing_is_expected_before_burn_in():
