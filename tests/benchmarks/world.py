@@ -151,10 +151,29 @@ def make_world(place: Path, count: int, *, due_share: float = DUE_SHARE, seed: i
     with open_ledger(world.home) as con:
         with transaction(con):
             programme = world.programme(con)
-        _fill(con, count, due_share, seed)
+        _fill(con, "world.sql", count, seed, due_share=due_share)
         with transaction(con):
             # Every rule has looked at everybody, as in any ledger after its first tick.
             assert enroll(con, programme, world.salt, NOW) == 0
+        con.execute("checkpoint")
+    return world
+
+
+def make_history(place: Path, count: int, *, seed: int = 1) -> World:
+    """Fill a ledger with half a year of `count` enrollments, three messages and ten events each.
+
+    Args:
+        place: an existing folder; gets `home` and `sequences`.
+        count: enrollments, each of a lead of its own.
+        seed: another seed draws another history.
+    """
+    world = World(place / "home", place / "sequences", count)
+    _write_sequences(world.folder, count)
+    create_ledger(world.home)
+    with open_ledger(world.home) as con:
+        with transaction(con):
+            world.programme(con)
+        _fill(con, "history.sql", count, seed)
         con.execute("checkpoint")
     return world
 
@@ -183,9 +202,11 @@ def sequence_cap(count: int) -> int:
     return max(5, count // 400)
 
 
-def _fill(con: duckdb.DuckDBPyConnection, count: int, due_share: float, seed: int) -> None:
-    values = {"now": NOW, "count": count, "due_share": due_share, "seed": seed, "zones": ZONES}
-    text = Path(__file__).with_name("world.sql").read_text()
+def _fill(
+    con: duckdb.DuckDBPyConnection, script: str, count: int, seed: int, **more: float
+) -> None:
+    values = {"now": NOW, "count": count, "seed": seed, "zones": ZONES, **more}
+    text = Path(__file__).with_name(script).read_text()
     for statement in duckdb.extract_statements(text):
         query = statement.query
         if "/*others*/" in query:
@@ -198,7 +219,7 @@ def _other_columns(con: duckdb.DuckDBPyConnection, table: str, query: str) -> st
     """Give every column that may not be null, and that the maker does not know, an empty value."""
     given = {
         column
-        for column, *_ in con.execute("describe " + query[query.index("select") :]).fetchall()
+        for column, *_ in con.execute("describe " + query.partition(" by name\n")[2]).fetchall()
     }
     empty = {"BOOLEAN": "false", "VARCHAR": "''", "JSON": "'{}'"}
     rows = con.execute(
