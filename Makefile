@@ -60,7 +60,7 @@ $(STAMP): requirements.lock pyproject.toml
 			echo "$$python cannot create a virtual environment: on Debian, 'apt-get install python3-venv' first." >&2; \
 			exit 1; \
 		fi; \
-		$(BIN)/python -m pip install -qq --require-hashes --requirement requirements.lock; \
+		$(BIN)/python -m pip install -qq --no-deps --require-hashes --requirement requirements.lock; \
 		$(BIN)/python -m pip install -qq --no-deps --no-build-isolation --no-index --editable .; \
 	fi; \
 	touch $(STAMP); \

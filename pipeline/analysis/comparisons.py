@@ -171,7 +171,9 @@ def compare_arms(
         (ordered[arm], ordered[baseline])
         for arm, baseline in zip(pairs.arm.tolist(), pairs.baseline.tolist(), strict=True)
     ]
-    before = recall(previous, [(arm.name, baseline.name) for arm, baseline in sides])
+    # Whichever of the two was the baseline.
+    known = {frozenset((found["arm"], found["baseline"])): found for found in previous}
+    before = [known.get(frozenset((arm.name, base.name)), UNSEEN) for arm, base in sides]
     found = _compare(pairs.rule, sides, design.metric, before)
     return found if is_primary else [replace(pair, is_primary=False) for pair in found]
 
@@ -183,14 +185,6 @@ def compare_pair(
     columns = {name: np.array([value]) for name, value in vars(rule).items()}
     [found] = _compare(PairRule(**columns), [(arm, baseline)], metric, [previous])
     return found
-
-
-def recall(
-    previous: Sequence[Mapping[str, Any]], names: Sequence[tuple[str, str]]
-) -> list[Mapping[str, Any]]:
-    """Return what is remembered of each pair of names, whichever of the two was the baseline."""
-    known = {frozenset((found["arm"], found["baseline"])): found for found in previous}
-    return [known.get(frozenset(pair), UNSEEN) for pair in names]
 
 
 def tell_comparison(

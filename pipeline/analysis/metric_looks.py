@@ -12,8 +12,8 @@ import numpy as np
 
 from pipeline.analysis.adjustment import adjust_groups
 from pipeline.analysis.arm_columns import MetricArms
-from pipeline.analysis.comparisons import recall
 from pipeline.analysis.pairs import (
+    UNSEEN,
     Bools,
     Floats,
     Looks,
@@ -117,20 +117,24 @@ def _remember(
     """Return what is remembered of each pair; an empty list where nothing is known at all."""
     if not known:
         return []
-    stored: dict[tuple[str, str | None], list[Mapping[str, Any]]] = {}
+    stored: dict[tuple[str, str | None, frozenset[str]], Mapping[str, Any]] = {}
     for experiment_id, evidence in known.items():
-        stored[experiment_id, None] = evidence.get("pairs", [])
-        for found in evidence.get("secondary", ()):
-            stored.setdefault((experiment_id, found["metric"]), []).append(found)
-    baseline = metrics.frame["arm"].gather(pairs.baseline).alias("baseline")
-    of_pair = metrics.frame[pairs.arm].with_columns(baseline)
-    before: list[Mapping[str, Any]] = []
-    for (experiment_id, metric, is_primary), rows in of_pair.group_by(
-        "experiment_id", "metric", "is_primary", maintain_order=True
-    ):
-        key = str(experiment_id), None if is_primary else str(metric)
-        before += recall(stored.get(key, ()), list(rows.select("arm", "baseline").iter_rows()))
-    return before
+        for found in (*evidence.get("pairs", ()), *evidence.get("secondary", ())):
+            names = frozenset((found["arm"], found["baseline"]))
+            stored[experiment_id, found.get("metric"), names] = found
+    columns = [
+        metrics.frame[name].gather(pairs.arm).to_list()
+        for name in ("experiment_id", "metric", "arm")
+    ]
+    baselines = metrics.frame["arm"].gather(pairs.baseline).to_list()
+    # Evidence of the metric that decides does not name it.
+    is_primary = metrics.is_primary[pairs.arm].tolist()
+    return [
+        stored.get((experiment_id, None if decides else metric, frozenset((arm, baseline))), UNSEEN)
+        for experiment_id, metric, arm, baseline, decides in zip(
+            *columns, baselines, is_primary, strict=True
+        )
+    ]
 
 
 def _reject(metrics: MetricArms, pairs: Pairs, looks: Looks, is_secondary: Bools) -> Bools:
