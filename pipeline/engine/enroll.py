@@ -41,6 +41,7 @@ from events as e
 semi join wanting as w on e.lead_id = w.lead_id
 where $is_asked and e.kind = 'converted' and ($goal::varchar is null or e.name = $goal)
 """
+_IS_WANTED = "select exists (from wanting where sequence_id = ?)"
 _EVERYBODY = 2**62
 _WAITS = "waits"
 
@@ -83,12 +84,11 @@ def enroll(con: duckdb.DuckDBPyConnection, programme: Programme, salt: str, now:
     con.execute(_ENTERING)
     look, moved = _look(con, programme, active, now)
     for place, sequence in enumerate(sorted(active, key=lambda s: (-s.priority, s.sequence_id))):
-        mark = _find_wanting(con, sequence, look)
-        if mark:
-            moved |= mark
-        elif sequence.sequence_id not in look.asked:
-            continue
-        _decide(con, programme, sequence, place, look, salt)
+        moved |= _find_wanting(con, sequence, look)
+        if sequence.sequence_id in look.asked or fetch_value(
+            con, _IS_WANTED, [sequence.sequence_id]
+        ):
+            _decide(con, programme, sequence, place, look, salt)
     _move_marks(con, moved)
     return _write(con, salt, now)
 

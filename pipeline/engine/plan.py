@@ -26,6 +26,7 @@ from pipeline.ledger.serials import draw_numbers
 from pipeline.ledger.statements import run_file
 from pipeline.sequences.calendars import Calendar, open_windows
 from pipeline.sequences.compiled import CompiledStep
+from pipeline.sequences.conditions import HISTORY, JUDGED_SECONDS
 
 _HERE = Path(__file__).parent
 # Most calendars open within days; holidays of one's own may close one for longer.
@@ -38,6 +39,15 @@ _WINDOW_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "open_at": pl.Datetime("us", "UTC"),
     "close_at": pl.Datetime("us", "UTC"),
 }
+_NO_HISTORY = """
+    create or replace temp table history as
+    select
+        null::bigint as enrollment_id,
+        null::map(smallint, timestamptz) as handed_over_at,
+        null::bigint as answered_mask,
+        null::struct(step_ix smallint, url varchar)[] as judged_clicks
+    where false
+"""
 _DAY_SCHEMA = {"zone": pl.String, "local_on": pl.Date}
 
 
@@ -50,6 +60,12 @@ def plan(
     postponed, skipped, held_out).
     """
     totals: dict[str, int] = {}
+    conditions = {
+        "step_when": _step_conditions(programme),
+        "branch_target": _branch_targets(programme),
+    }
+    asks_history = any(name in sql for sql in conditions.values() for name in HISTORY)
+    con.execute(_NO_HISTORY)
     while True:
         run_file(con, _HERE / "plan.sql", now=now)
         controls, total = con.execute(
@@ -60,30 +76,27 @@ def plan(
         apply_arms(con, programme.varied, salt)
         if controls and settle_waits(con, programme.steps, salt):
             continue
+        if asks_history:
+            run_file(con, _HERE / "plan_history.sql", now=now, judged=JUDGED_SECONDS)
         if controls:
-            run_file(
-                con,
-                _HERE / "plan_control.sql",
-                expressions={
-                    "branch_target": _branch_targets(programme),
-                    "step_when": _step_conditions(programme),
-                },
-            )
+            run_file(con, _HERE / "plan_control.sql", expressions=conditions)
             advance(con, salt)
         else:
             # Messages wait until no branch is left, so that a limit sees all of them at once.
-            for outcome, count in _plan_messages(con, programme, salt, now).items():
+            for outcome, count in _plan_messages(con, programme, conditions, salt, now).items():
                 totals[outcome] = totals.get(outcome, 0) + count
 
 
 def _plan_messages(
-    con: duckdb.DuckDBPyConnection, programme: Programme, salt: str, now: datetime
+    con: duckdb.DuckDBPyConnection,
+    programme: Programme,
+    conditions: dict[str, str],
+    salt: str,
+    now: datetime,
 ) -> dict[str, int]:
     choose_channels(con, programme.steps)
     _create_windows(con, programme, now)
-    run_file(
-        con, _HERE / "plan_messages.sql", expressions={"step_when": _step_conditions(programme)}
-    )
+    run_file(con, _HERE / "plan_messages.sql", expressions=conditions)
     apply_preferred_hours(con, programme, salt, now)
     draw_arms(con, salt)
     apply_senders(con, programme.varied)

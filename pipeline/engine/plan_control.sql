@@ -2,45 +2,53 @@
 -- Where their own condition does not hold, the flow goes on behind them (R5).
 
 create or replace temp table moving as
+with judged as (
+    -- Conditions name the lead's fields; only those that one of them names are read.
+    select
+        due.*,
+        /*step_when*/ true as holds,
+        /*branch_target*/ null as target_ix
+    from due
+    left join (
+        select
+            d.enrollment_id as known_id,
+            l.source as lead_source,
+            l.country as lead_country,
+            l.timezone as lead_timezone,
+            l.created_at as lead_created_at,
+            l.attributes as lead_attributes
+        from due as d
+        inner join leads as l on d.lead_id = l.lead_id
+    ) as known
+        on due.enrollment_id = known.known_id
+    left join history on due.enrollment_id = history.enrollment_id
+    where due.channel is null
+)
+
 select
-    due.enrollment_id,
-    due.lead_id,
-    due.version_id,
-    due.step_ix,
-    due.enrolled_at,
-    due.is_holdout,
-    due.is_paused,
-    due.is_ended,
-    due.sent_mask,
-    due.opened_mask,
-    due.clicked_mask,
-    due.has_replied,
-    due.has_converted,
-    due.count_sends,
-    due.due_at as settled_at,
+    enrollment_id,
+    lead_id,
+    version_id,
+    step_ix,
+    enrolled_at,
+    is_holdout,
+    is_paused,
+    is_ended,
+    sent_mask,
+    opened_mask,
+    clicked_mask,
+    has_replied,
+    has_converted,
+    count_sends,
+    due_at as settled_at,
     case
-        when not (/*step_when*/ true) then due.following_ix
-        when due.kind = 'wait' then due.following_ix
-        when due.kind = 'branch' then /*branch_target*/ null
+        when not holds or kind = 'wait' then following_ix
+        when kind = 'branch' then target_ix
         else -1
     end as next_ix,
-    case when due.kind = 'end' then 'completed' end as end_status,
-    case when due.kind = 'end' and (/*step_when*/ true) then due.end_status end as end_reason
--- Conditions name the lead's fields; only those that one of them names are read.
-from due
-left join (
-    select
-        d.enrollment_id as known_id,
-        l.source as lead_source,
-        l.country as lead_country,
-        l.timezone as lead_timezone,
-        l.created_at as lead_created_at,
-        l.attributes as lead_attributes
-    from due as d
-    inner join leads as l on d.lead_id = l.lead_id
-) as known
-    on due.enrollment_id = known.known_id
-where due.channel is null;
+    case when kind = 'end' then 'completed' end as end_status,
+    case when kind = 'end' and holds then judged.end_status end as end_reason
+from judged;
 
 delete from live
 using moving as m

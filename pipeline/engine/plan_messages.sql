@@ -31,6 +31,7 @@ left join (
     inner join leads as l on d.lead_id = l.lead_id
 ) as known
     on due.enrollment_id = known.known_id
+left join history on due.enrollment_id = history.enrollment_id
 inner join slot_window as w
     on
         due.window_id = w.window_id

@@ -36,6 +36,8 @@ _LEAD_COLUMNS = {"source", "country", "timezone", "created_at"}
 _ESCAPE = "!"
 # The burst around an open or a click can be judged after this time (R5).
 JUDGED_SECONDS = 10
+# What a condition may read of an enrollment's past; the planner gathers it for those that are due.
+HISTORY = ("handed_over_at", "answered_mask", "judged_clicks")
 
 
 class ConditionError(ValueError):
@@ -404,8 +406,6 @@ class _Translator:
         ix = self._step_ix(node, name, arguments[0])
         if len(arguments) > 1:
             return _Term(_clicked_url(ix, _read_url(node, arguments[1])), _Kind.TRUTH, node)
-        if name == "answered":
-            return _Term(_happened(ix, "call_answered"), _Kind.TRUTH, node)
         bit = exp.BitwiseRightShift(
             this=exp.column(f"{name}_mask"), expression=exp.Literal.number(ix)
         )
@@ -478,53 +478,22 @@ def url_like(pattern: str) -> str:
 
 def _clicked_url(ix: int, like: str) -> exp.Expr:
     """Look for a human click on a url that could be judged (R5)."""
-    seconds = exp.Anonymous(this="to_seconds", expressions=[exp.Literal.number(JUDGED_SECONDS)])
-    judged_before = exp.Sub(this=exp.column("now_at", "due"), expression=seconds)
-    return _happened(
-        ix,
-        "clicked",
-        exp.Escape(
-            this=exp.Like(this=exp.column("url", "e"), expression=exp.Literal.string(like)),
-            expression=exp.Literal.string(_ESCAPE),
-        ),
-        exp.LTE(this=exp.column("received_at", "e"), expression=judged_before),
+    click = exp.to_identifier("click")
+    is_step = exp.EQ(this=exp.column("step_ix", "click"), expression=exp.Literal.number(ix))
+    is_alike = exp.Escape(
+        this=exp.Like(this=exp.column("url", "click"), expression=exp.Literal.string(like)),
+        expression=exp.Literal.string(_ESCAPE),
     )
-
-
-def _happened(ix: int, kind: str, *more: exp.Expr) -> exp.Expr:
-    """Look for an event of a message in the ledger; `due` is the planner's relation."""
-    conditions = (
-        exp.EQ(
-            this=exp.column("enrollment_id", "e"), expression=exp.column("enrollment_id", "due")
-        ),
-        exp.EQ(this=exp.column("kind", "e"), expression=exp.Literal.string(kind)),
-        exp.EQ(this=exp.column("verdict", "e"), expression=exp.Literal.string("human")),
-        exp.EQ(this=exp.column("step_ix", "e"), expression=exp.Literal.number(ix)),
-        *more,
-    )
-    events = exp.alias_(exp.to_table("placed_events"), "e", table=True)
-    return exp.Exists(this=exp.select("1").from_(events).where(*conditions))
+    alike = exp.Lambda(this=exp.And(this=is_step, expression=is_alike), expressions=[click])
+    found = exp.Anonymous(this="list_filter", expressions=[exp.column("judged_clicks"), alike])
+    count = exp.Anonymous(this="len", expressions=[found])
+    return _never_null(exp.GT(this=count, expression=exp.Literal.number(0)))
 
 
 def _handed_over_at(ix: int) -> exp.Expr:
-    """Look for the moment at which a step was handed over, or may have been (R9)."""
-    is_same = exp.EQ(this=exp.column("send_id", "s"), expression=exp.column("send_id", "o"))
-    conditions = (
-        exp.EQ(
-            this=exp.column("enrollment_id", "s"), expression=exp.column("enrollment_id", "due")
-        ),
-        exp.EQ(this=exp.column("step_ix", "s"), expression=exp.Literal.number(ix)),
-        exp.In(
-            this=exp.column("status", "o"),
-            expressions=[exp.Literal.string(word) for word in ("handed_over", "unknown")],
-        ),
-    )
-    return exp.Subquery(
-        this=exp.select(exp.Max(this=exp.column("settled_at", "o")))
-        .from_(exp.alias_(exp.to_table("placed_sends"), "s", table=True))
-        .join(exp.alias_(exp.to_table("send_outcomes"), "o", table=True), on=is_same)
-        .where(*conditions)
-    )
+    """Read the moment at which a step was handed over, or may have been (R9)."""
+    moments = [exp.column("handed_over_at"), exp.Literal.number(ix)]
+    return exp.Anonymous(this="map_extract_value", expressions=moments)
 
 
 def _describe(node: exp.Expr) -> str:

@@ -1,6 +1,17 @@
 """What becomes of due steps: windows, lateness, conditions, limits, holdouts, branches."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pipeline.engine import plan
+from pipeline.ledger.statements import run_file
+from pipeline.sequences.conditions import JUDGED_SECONDS
+
+PLAN = Path(plan.__file__)
 
 MAIL = "  - {id: %s, channel: email, subject: Hi, body: templates/hello.md%s}\n"
 
@@ -210,3 +221,64 @@ def test_quiet_hours_of_a_channel_hold_on_top_of_the_calendar(world):
         ("sms", timedelta(minutes=30)),
         ("sms", timedelta(hours=23, minutes=30)),
     ]
+
+
+@pytest.fixture
+def past() -> Iterator[duckdb.DuckDBPyConnection]:
+    """Two due enrollments, and the tables of the ledger that tell of their past."""
+    with duckdb.connect() as con:
+        con.execute("set timezone = 'UTC'")
+        con.execute("create table due as from (values (1::bigint), (2)) as d (enrollment_id)")
+        con.execute(
+            "create table placed_sends (send_id int, enrollment_id bigint, step_ix smallint)"
+        )
+        con.execute(
+            "create table send_outcomes (send_id int, status varchar, settled_at timestamptz)"
+        )
+        con.execute(
+            "create table placed_events (enrollment_id bigint, kind varchar, verdict varchar, "
+            "step_ix smallint, url varchar, received_at timestamptz)"
+        )
+        yield con
+
+
+def history(con, now=datetime(2026, 1, 5, tzinfo=UTC)):
+    run_file(con, PLAN.parent / "plan_history.sql", now=now, judged=JUDGED_SECONDS)
+    return {row[0]: row[1:] for row in con.execute("from history").fetchall()}
+
+
+def test_a_step_was_handed_over_when_it_was_or_may_have_been_the_last_time(past):
+    day = [datetime(2026, 1, n, tzinfo=UTC) for n in (1, 2, 3, 4)]
+    past.execute("insert into placed_sends values (7, 1, 0), (8, 1, 2), (9, 2, 0), (5, 3, 0)")
+    past.executemany(
+        "insert into send_outcomes values (?, ?, ?)",
+        [
+            (7, "retry", day[0]),
+            (7, "handed_over", day[1]),
+            (8, "unknown", day[2]),
+            (9, "refused", day[3]),
+            (5, "handed_over", day[3]),
+        ],
+    )
+    assert history(past) == {1: ({0: day[1], 2: day[2]}, None, None)}
+
+
+def test_a_click_counts_once_its_burst_could_be_judged_and_a_call_at_once(past):
+    now = datetime(2026, 1, 5, tzinfo=UTC)
+    ago = [now - timedelta(seconds=n) for n in (0, 9, 10)]
+    past.executemany(
+        "insert into placed_events values (?, ?, ?, ?, ?, ?)",
+        [
+            (1, "clicked", "human", 0, "https://x/late", ago[1]),
+            (1, "clicked", "human", 1, "https://x/judged", ago[2]),
+            (1, "clicked", "machine", 1, "https://x/robot", ago[2]),
+            (1, "opened", "human", 1, None, ago[2]),
+            (2, "call_answered", "human", 3, None, ago[0]),
+            (2, "call_answered", "machine", 4, None, ago[2]),
+        ],
+    )
+    found = history(past, now)
+    assert found == {
+        1: (None, None, [{"step_ix": 1, "url": "https://x/judged"}]),
+        2: (None, 1 << 3, None),
+    }

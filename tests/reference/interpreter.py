@@ -918,9 +918,12 @@ class Interpreter:
                 self.callers.append([event, file.name, event.received_at + wait])
 
     def enroll(self, now: datetime) -> None:
-        """Sequences take their leads one after the other: by priority, then by name."""
+        """Sequences take their leads one after the other: by priority, then by name. Of those that
+        enter together the older lead is the first, whoever enrolled it.
+        """
         if self.is_stopped:
             return
+        count_before = len(self.journeys)
         for request in self.requests:
             file = self.files.get(request.what.sequence)
             if request.outcome is None and (file is None or file.status in ("archived", "draft")):
@@ -929,6 +932,10 @@ class Interpreter:
         for file in sorted(self.files.values(), key=lambda f: (-f.priority, f.name)):
             if self.takes_leads(file.name):
                 self.enroll_into(file, now)
+        self.journeys[count_before:] = sorted(
+            self.journeys[count_before:],
+            key=lambda j: (j.person.created_at, self.names.leads[j.person.name]),
+        )
         hour_ago = now - timedelta(hours=1)
         self.callers = [c for c in self.callers if c[2] or c[0].received_at >= hour_ago]
 
