@@ -33,10 +33,18 @@ from pipeline.warehouse.audit import audit_warehouse
 from pipeline.warehouse.build import check_results, discard_next, start_next
 from pipeline.warehouse.copy import copy_facts, discard_facts
 from pipeline.warehouse.definitions import keep_definitions
+from pipeline.warehouse.lineage import Traced, trace_models
 from pipeline.warehouse.lock import hold_refresh_lock
-from pipeline.warehouse.paths import DBT_PROJECT, dbt_target_path, next_path, snapshot_paths
+from pipeline.warehouse.paths import (
+    DBT_PROJECT,
+    dbt_target_path,
+    ledger_copy_path,
+    next_path,
+    snapshot_paths,
+)
 from pipeline.warehouse.project import dbt_arguments
 from pipeline.warehouse.publish import publish_warehouse
+from pipeline.warehouse.results import read_results
 
 GROUP = "warehouse"
 POOL = "warehouse"
@@ -155,8 +163,19 @@ def ledger_copy(refresh: dg.ResourceParam[Refresh]) -> dg.MaterializeResult[None
             "seconds": round(time.monotonic() - began, 3),
             "bytes": copy.stat().st_size,
             "facts_at": dg.MetadataValue.timestamp(refresh.now.timestamp()),
+            "dagster/column_schema": _columns_of(copy),
         }
     )
+
+
+def _columns_of(copy: Path) -> dg.TableSchema:
+    """Return the columns of all tables of the ledger, each with its table: they are one asset."""
+    with duckdb.connect(str(copy), read_only=True) as con:
+        rows = con.execute(
+            "select table_name || '.' || column_name, data_type from duckdb_columns() "
+            "where database_name = current_database() and not internal order by 1"
+        ).fetchall()
+    return dg.TableSchema([dg.TableColumn(name, kind) for name, kind in rows])
 
 
 def load_models(manifest: Path) -> dg.AssetsDefinition:
@@ -185,16 +204,44 @@ def load_models(manifest: Path) -> dg.AssetsDefinition:
             raise_on_error=False,  # check_results says which test failed, with its rows
         ).stream()
         # While dbt writes the file nobody else can read it; so all is shown when it has finished.
-        for event in list(built):
+        events = list(built)
+        traced = trace_models(
+            read_results(home),
+            next_path(home),
+            ledger_copy_path(home),
+            home / "dbt" / "lineage.json",
+        )
+        for event in events:
             if isinstance(event, dg.Output):
                 key = context.asset_key_for_output(event.output_name)
                 rows = count_rows(home, *key.path)
-                context.add_output_metadata({"dagster/row_count": rows}, event.output_name)
+                shown = {"dagster/row_count": rows, **show_lineage(traced[key.path[-1]])}
+                context.add_output_metadata(shown, event.output_name)
             yield event
         check_results(home)
         keep_definitions(home)
 
     return dbt_models
+
+
+def show_lineage(traced: Traced) -> dict[str, Any]:
+    """Return of which columns a model's are made, or what of its SQL was not understood."""
+    if traced.problem:
+        return {"columns_not_traced": traced.problem}
+    deps = {
+        name: [_column(*source) for source in sources] for name, sources in traced.columns.items()
+    }
+    return {"dagster/column_lineage": dg.TableColumnLineage(deps)}
+
+
+def _column(catalog: str, schema: str, table: str, column: str) -> dg.TableColumnDep:
+    """Return a column of another model, or of the ledger's copy, whose tables are one asset."""
+    if catalog == "ledger":
+        return dg.TableColumnDep(COPY, f"{table}.{column}")
+    if schema == "meta":
+        # Written before dbt starts, of workspace.yml and the moment of the copy.
+        return dg.TableColumnDep(COPY, f"meta.{table}.{column}")
+    return dg.TableColumnDep(dg.AssetKey([schema, table]), column)
 
 
 def count_rows(home: Path, schema: str, table: str) -> int:

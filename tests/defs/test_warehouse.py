@@ -17,12 +17,14 @@ from pipeline.defs.warehouse import (
     hold_refresh,
     ledger_copy,
     load_publish,
+    show_lineage,
 )
 from pipeline.engine.tick import tick
 from pipeline.ledger.locks import LockBusy
 from pipeline.ledger.store import ledger_path, open_ledger
 from pipeline.settings import Settings
 from pipeline.warehouse.build import start_next
+from pipeline.warehouse.lineage import Traced
 from pipeline.warehouse.lock import hold_refresh_lock
 from pipeline.warehouse.paths import ledger_copy_path, name_week, next_path, warehouse_path
 from pipeline.warehouse.read import published_at
@@ -55,6 +57,26 @@ def test_one_refresh_holds_the_lock_and_leaves_no_copy_of_the_ledger(
     assert not ledger_copy_path(settings.home).exists()
     with hold_refresh_lock(settings.home, 0):
         pass
+
+
+def test_columns_are_shown_to_come_from_models_and_from_the_copy() -> None:
+    sources = [
+        ["ledger", "main", "sends", "send_id"],
+        ["warehouse", "marts", "leads", "lead_id"],
+        ["warehouse", "meta", "refresh", "timezone"],
+    ]
+    shown = show_lineage(Traced({"a": sources, "b": []}))["dagster/column_lineage"]
+    assert shown == dg.TableColumnLineage(
+        {
+            "a": [
+                dg.TableColumnDep(COPY, "sends.send_id"),
+                dg.TableColumnDep(dg.AssetKey(["marts", "leads"]), "lead_id"),
+                dg.TableColumnDep(COPY, "meta.refresh.timezone"),
+            ],
+            "b": [],
+        }
+    )
+    assert show_lineage(Traced(problem="no")) == {"columns_not_traced": "no"}
 
 
 def test_publish_refuses_a_file_of_which_dbt_says_nothing(settings: Settings, clock: Any) -> None:
@@ -107,6 +129,11 @@ def test_a_refresh_shows_every_table_and_every_test_and_publishes_in_the_end(
     }
     assert {f"analysis/{name}" for name in ANALYSES} < shown.keys()
     assert shown["marts/leads"]["dagster/row_count"].value == 1
+    assert not [name for name in shown if "columns_not_traced" in shown[name]]
+    lineage = shown["intermediate/int_sends"]["dagster/column_lineage"].value
+    assert lineage.deps_by_column["was_sent"] == [dg.TableColumnDep(COPY, "send_status.status")]
+    copied = shown["warehouse/ledger_copy"]["dagster/column_schema"].value
+    assert "send_status.status" in {column.name for column in copied.columns}
     checks = result.get_asset_check_evaluations()
     assert all(check.passed for check in checks)
     assert shown["warehouse/published"]["checks"].value == len(checks)
