@@ -6,7 +6,8 @@ becomes of a request. Does not: when the first step is due (`advance`), what a r
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -34,14 +35,17 @@ create or replace temp table entering (
 )
 """
 _ASKING = "create or replace temp table asking (sequence_id varchar, lead_id bigint)"
-_CONVERTED = """
-create or replace temp table converted as
-select distinct e.lead_id
-from events as e
-semi join wanting as w on e.lead_id = w.lead_id
-where $is_asked and e.kind = 'converted' and ($goal::varchar is null or e.name = $goal)
+_TAKING = """
+create or replace temp table taking as
+select
+    unnest($sequences) as sequence_id, unnest($places) as place, unnest($versions) as version_id,
+    unnest($reenter) as reenter, unnest($cooldowns) as cooldown_seconds, unnest($rooms) as room,
+    unnest($holdouts) as holdout, unnest($goals::varchar[]) as goal_name
 """
-_IS_WANTED = "select exists (from wanting where sequence_id = ?)"
+_RIVALS = """
+create or replace temp table rivals as
+select unnest($sequences::varchar[]) as sequence_id, unnest($rivals::varchar[]) as rival_id
+"""
 _EVERYBODY = 2**62
 _WAITS = "waits"
 
@@ -71,7 +75,7 @@ def enroll(con: duckdb.DuckDBPyConnection, programme: Programme, salt: str, now:
 
     A changed rule looks at everybody again; otherwise only leads with a new change number are read,
     and those that waited for another sequence of the campaign once an enrollment has ended.
-    Sequences take their leads one after the other, by priority and then by name.
+    Sequences of one campaign take their leads one after the other, by priority and then by name.
 
     Returns the number of enrollments, holdouts included.
     """
@@ -83,12 +87,15 @@ def enroll(con: duckdb.DuckDBPyConnection, programme: Programme, salt: str, now:
     con.execute(_WANTING)
     con.execute(_ENTERING)
     look, moved = _look(con, programme, active, now)
-    for place, sequence in enumerate(sorted(active, key=lambda s: (-s.priority, s.sequence_id))):
+    for sequence in active:
         moved |= _find_wanting(con, sequence, look)
-        if sequence.sequence_id in look.asked or fetch_value(
-            con, _IS_WANTED, [sequence.sequence_id]
-        ):
-            _decide(con, programme, sequence, place, look, salt)
+    wanted = {
+        name for (name,) in con.execute("select distinct sequence_id from wanting").fetchall()
+    }
+    for taking in _rounds(active):
+        reached = [(place, s) for place, s in taking if s.sequence_id in wanted | look.asked]
+        if reached:
+            _decide(con, programme, reached, look, salt)
     _move_marks(con, moved)
     return _write(con, salt, now)
 
@@ -188,27 +195,51 @@ def _find_wanting(
     return mark
 
 
+def _rounds(
+    active: list[CompiledSequence],
+) -> Iterator[list[tuple[int, CompiledSequence]]]:
+    """Yield places and sequences that take leads at once: of a campaign, one after the other."""
+    rounds: dict[int, list[tuple[int, CompiledSequence]]] = {}
+    count_before: Counter[str] = Counter()
+    for place, sequence in enumerate(sorted(active, key=lambda s: (-s.priority, s.sequence_id))):
+        nth = 0
+        if sequence.campaign is not None and not sequence.overlap:
+            nth = count_before[sequence.campaign]
+            count_before[sequence.campaign] += 1
+        rounds.setdefault(nth, []).append((place, sequence))
+    yield from (rounds[nth] for nth in sorted(rounds))
+
+
 def _decide(
     con: duckdb.DuckDBPyConnection,
     programme: Programme,
-    sequence: CompiledSequence,
-    place: int,
+    taking: list[tuple[int, CompiledSequence]],
     look: _Look,
     salt: str,
 ) -> None:
-    con.execute(_CONVERTED, {"is_asked": sequence.reenter == "auto", "goal": sequence.goal_name})
+    places, sequences = [place for place, _ in taking], [s for _, s in taking]
+    con.execute(
+        _TAKING,
+        {
+            "sequences": [s.sequence_id for s in sequences],
+            "places": places,
+            "versions": [programme.version_ids[s.sequence_id] for s in sequences],
+            "reenter": [s.reenter for s in sequences],
+            "cooldowns": [s.cooldown_seconds for s in sequences],
+            "rooms": [_room(con, s) for s in sequences],
+            "holdouts": [s.holdout for s in sequences],
+            "goals": [s.goal_name for s in sequences],
+        },
+    )
+    rivals = [(s.sequence_id, rival) for s in sequences for rival in _rivals(programme, s)]
+    con.execute(
+        _RIVALS,
+        {"sequences": [name for name, _ in rivals], "rivals": [rival for _, rival in rivals]},
+    )
     run_file(
         con,
         _HERE / "enroll.sql",
-        this_sequence=sequence.sequence_id,
-        this_version=programme.version_ids[sequence.sequence_id],
-        this_place=place,
-        rivals=_rivals(programme, sequence),
         takes_waiting=look.takes_waiting,
-        reenter=sequence.reenter,
-        cooldown=sequence.cooldown_seconds,
-        room=_room(con, sequence),
-        holdout=sequence.holdout,
         workspace_holdout=programme.workspace.holdout,
         salt=salt,
         now=look.now,
