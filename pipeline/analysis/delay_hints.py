@@ -67,11 +67,11 @@ def hint_delays(reply_times: pl.DataFrame) -> pl.DataFrame:
     """
     # In hours: Cox takes its time over every different moment of a reply.
     hours = (pl.col("days").clip(lower_bound=0) * 24).ceil() / 24
-    ordered = reply_times.with_columns(days=hours).sort("sequence_id", "step_id", "lead_id", "days")
+    steps = reply_times.with_columns(days=hours).partition_by(
+        "sequence_id", "step_id", as_dict=True
+    )
     rows = []
-    for (sequence_id, step_id), found in ordered.group_by(
-        "sequence_id", "step_id", maintain_order=True
-    ):
+    for (sequence_id, step_id), found in sorted(steps.items(), key=lambda step: str(step[0])):
         replied = int((found["outcome"] == REPLIED).sum())
         if replied >= LEAST_REPLIES:
             row = {
@@ -172,6 +172,8 @@ def resampled_quantiles(days: Floats, ends: list[str], number: Floats) -> Floats
 def _association(found: pl.DataFrame) -> dict[str, Any]:
     """Return the hazard ratio of twice the wait, or nothing where the waits hardly differ."""
     waited = found.drop_nulls("wait_days").filter(pl.col("wait_days") > 0, pl.col("days") > 0)
+    # The same messages are drawn below, in whatever order they were read.
+    waited = waited.sort("lead_id", "days")
     replied = waited.filter(pl.col("outcome") == REPLIED)
     if replied.height < LEAST_ASSOCIATED:
         return {}

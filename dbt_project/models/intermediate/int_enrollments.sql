@@ -24,8 +24,8 @@ enrollment_conversions as (
     select * from {{ ref('int_enrollment_conversions') }}
 ),
 
-decisions as (
-    select * from {{ ref('stg_decisions') }}
+plans as (
+    select * from {{ ref('stg_plans') }}
     where outcome = 'held_out'
 ),
 
@@ -64,7 +64,7 @@ ghosts as (
     select
         enrollment_id,
         min(planned_at) as first_held_out_at
-    from decisions
+    from plans
     group by enrollment_id
 ),
 

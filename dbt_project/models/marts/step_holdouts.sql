@@ -1,6 +1,6 @@
 -- One row per sequence, step with a holdout of its own, and whether held out there.
-with decisions as (
-    select * from {{ ref('stg_decisions') }}
+with plans as (
+    select * from {{ ref('stg_plans') }}
     where outcome = 'held_out' or send_id is not null
 ),
 
@@ -27,19 +27,40 @@ refresh as (
     select * from {{ ref('stg_refresh') }}
 ),
 
+-- Most steps hold nobody out: they are left aside before anything is counted.
+tested as (
+    select distinct
+        e.sequence_id,
+        s.step_id
+    from plans as p
+    inner join enrollments as e on p.enrollment_id = e.enrollment_id
+    inner join steps as s on p.version_id = s.version_id and p.step_ix = s.step_ix
+    where p.outcome = 'held_out'
+),
+
+tested_steps as (
+    select distinct
+        s.version_id,
+        s.step_ix,
+        s.step_id
+    from steps as s
+    inner join tested as t on s.step_id = t.step_id
+),
+
 -- Both groups had come through the same checks and limits when it was decided (R12).
 reached as (
     select
         e.sequence_id,
         s.step_id,
-        d.enrollment_id,
+        p.enrollment_id,
         any_value(e.lead_id) as lead_id,
-        bool_or(d.outcome = 'held_out') as is_held_out,
-        min(d.planned_at) as reached_at
-    from decisions as d
-    inner join enrollments as e on d.enrollment_id = e.enrollment_id
-    inner join steps as s on d.version_id = s.version_id and d.step_ix = s.step_ix
-    group by e.sequence_id, s.step_id, d.enrollment_id
+        bool_or(p.outcome = 'held_out') as is_held_out,
+        min(p.planned_at) as reached_at
+    from plans as p
+    inner join tested_steps as s on p.version_id = s.version_id and p.step_ix = s.step_ix
+    inner join enrollments as e on p.enrollment_id = e.enrollment_id
+    inner join tested as t on e.sequence_id = t.sequence_id and s.step_id = t.step_id
+    group by e.sequence_id, s.step_id, p.enrollment_id
 ),
 
 windows as (
@@ -86,9 +107,7 @@ counted as (
 ),
 
 final as (
-    select *
-    from counted
-    qualify bool_or(is_held_out) over (partition by sequence_id, step_id)
+    select * from counted
 )
 
 select * from final
