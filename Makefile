@@ -9,6 +9,8 @@ MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
 STAMP := .venv/installed
+# The day that a calibration says it is of.
+ON ?= $(shell date -u +%F)
 
 # Nothing here reports home.
 export DO_NOT_TRACK := 1
@@ -30,7 +32,7 @@ help:
 	@echo "make check      linters, types, spelling, dbt parse, drip check, marimo check"
 	@echo "make dev        Dagster, the inbound server and the notebooks together, until Ctrl-C"
 	@echo "make bench      speed as ratios to hand-written floors; ten million enrollments, about half an hour"
-	@echo "make calibrate  the statistics on drawn data with known truth; part of prove"
+	@echo "make calibrate  the statistics on drawn data with known truth, written to docs/calibration.md"
 	@echo "make clean      removes .venv and caches; never data/"
 
 install: $(STAMP)
@@ -76,7 +78,7 @@ prove: $(STAMP)
 	$(call timed,$@,$(BIN)/python -m pytest -m "slow or prove or law" --hypothesis-profile deep --durations 10 $(ARGS))
 
 calibrate: $(STAMP)
-	$(call timed,$@,$(BIN)/python -m pytest tests/analysis -m slow -s --durations 10 $(ARGS))
+	$(call timed,$@,$(BIN)/python -m pytest tests/analysis -m slow --durations 10 --calibrated-on $(ON) --calibration-times 2 $(ARGS))
 
 bench: $(STAMP)
 	$(call timed,$@,$(BIN)/python -m tests.benchmarks $(ARGS))

@@ -51,6 +51,8 @@ TEST_KEYS = Keys(
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--crashes 500` looks longer for a boundary at which a crash shows."""
     parser.addoption("--crashes", type=int, default=100, help="crashes of the long crash test")
+    parser.addoption("--calibrated-on", help="write docs/calibration.md as of this day")
+    parser.addoption("--calibration-times", type=int, default=1, help="so many times the draws")
 
 
 @pytest.fixture(autouse=True)

@@ -107,6 +107,8 @@ def watch_experiments(
         for arm in arms
     ]
     found: list[list[Watch]] = [[] for _ in experiments]
+    if not watched:
+        return found
     for one, *evidence in zip(watched, *_weigh(watched), strict=True):
         found[one.experiment].append(_judge(one, *evidence))
     return found

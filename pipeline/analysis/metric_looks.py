@@ -45,7 +45,7 @@ class MetricLooks:
 
 @dataclass(frozen=True)
 class ExperimentLook:
-    """The same of one experiment, pair by pair; those of the deciding metric come first.
+    """What one look says of one experiment, pair by pair; those of the deciding metric come first.
 
     Attributes:
         seen: what `Looks` tells of each pair of the deciding metric.
@@ -67,13 +67,11 @@ def look_at_metrics(metrics: MetricArms, known: Mapping[str, Mapping[str, Any]])
         metrics: the metrics to compare.
         known: the evidence of the look before, by experiment.
     """
-    arms = metrics.arms
-    pairs = pair_arms(arms, metrics.rules)
+    stats = metrics.arms.stats
+    pairs = pair_arms(metrics.arms, metrics.rules)
     before = _remember(metrics, pairs, known)
-    looks = take_looks(
-        pairs.rule, arms.stats.rows(pairs.arm), arms.stats.rows(pairs.baseline), before
-    )
-    is_primary = metrics.frame["is_primary"].to_numpy()[pairs.arm]
+    looks = take_looks(pairs.rule, stats.rows(pairs.arm), stats.rows(pairs.baseline), before)
+    is_primary = metrics.is_primary[pairs.arm]
     rejected = _reject(metrics, pairs, looks, ~is_primary)
     looks = replace(looks, is_decisive=np.where(is_primary, looks.is_decisive, rejected))
     return MetricLooks(metrics, pairs, looks, _adjust(metrics, pairs, looks, is_primary), before)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.analysis.adaptive import Batch, compare_batches
+from tests.analysis.conftest import OTHERS
 
 
 def batches(n, x, e):
@@ -71,9 +72,9 @@ def judged(n, x, e, day):
 
 
 @pytest.mark.slow
-def test_equal_arms_of_a_bandit_are_told_apart_in_at_most_five_per_cent_of_daily_looks():
+def test_equal_arms_of_a_bandit_are_told_apart_in_at_most_five_per_cent_of_daily_looks(calibration):
     rng = np.random.default_rng(17)
-    tests, told, covered, plain = 500, 0, 0, 0
+    tests, told, covered, plain = 500 * calibration.times, 0, 0, 0
     for _ in range(tests):
         n, x, e = thompson(rng, [0.05, 0.05, 0.05])
         told += any(judged(n, x, e, day).is_decisive for day in range(3, 29))
@@ -83,6 +84,12 @@ def test_equal_arms_of_a_bandit_are_told_apart_in_at_most_five_per_cent_of_daily
         errors = rates * (1 - rates) / n.sum(axis=0)
         plain += abs(rates[1] - rates[0]) > 1.96 * math.sqrt(errors[1] + errors[0])
     error = 2 * math.sqrt(0.05 * 0.95 / tests)
+    for question, share, target in (
+        ("three equal arms of a bandit, daily: told apart", told / tests, "≤ 5 %"),
+        ("plain z of the same at the end", plain / tests, "–"),
+        ("bandit: the interval at the end covers", covered / tests, "≥ 94 %"),
+    ):
+        calibration.note(OTHERS, question, share, target, draws=tests, seed=17)
     assert told / tests <= 0.05 + error
     assert covered / tests >= 0.94 - error
 

@@ -1,7 +1,8 @@
 """Do the decisions keep their promises on drawn data whose truth is known? (statistics.md 3)
 
 Many tests are drawn at once; each is then judged by our own functions, one look after the other.
-Targets are those of a reader, with two errors of the draw.
+Targets are those of a reader, with two errors of the draw. `make calibrate` writes what they find to
+docs/calibration.md.
 """
 
 import math
@@ -21,6 +22,7 @@ from pipeline.analysis.sequential import (
 )
 from pipeline.analysis.shrinkage import learn_prior, rank_arms, shrink
 from pipeline.analysis.single_look import plain_p
+from tests.analysis.conftest import LOOKS, OTHERS, POWER, STOPPED
 
 pytestmark = pytest.mark.slow
 
@@ -91,15 +93,19 @@ def test_the_fast_boundaries_are_those_of_the_comparisons():
 
 @pytest.mark.parametrize("mode", ["open", "planned"])
 @pytest.mark.parametrize("rate", [0.005, 0.02, 0.1, 0.4])
-def test_equal_arms_get_a_winner_in_at_most_five_per_cent(mode, rate):
-    tests = 20_000
+def test_equal_arms_get_a_winner_in_at_most_five_per_cent(calibration, mode, rate):
+    tests = 20_000 * calibration.times
     *_, found, _ = decided(np.random.default_rng(2), (rate, rate), mode, 100, tests)
+    question = f"{mode} mode, rate {100 * rate:g} %"
+    calibration.note(LOOKS, question, found.mean(), "≤ 5 %", draws=tests, seed=2)
     assert found.mean() <= 0.05 + two_errors(0.05, tests)
 
 
-def test_equal_arms_stay_equal_when_twice_the_plan_arrives():
-    tests = 20_000
+def test_equal_arms_stay_equal_when_twice_the_plan_arrives(calibration):
+    tests = 20_000 * calibration.times
     *_, found, _ = decided(np.random.default_rng(3), (0.05, 0.05), "planned", 100, tests, 56)
+    question = "planned mode, rate 5 %, twice the plan arrives in 56 days"
+    calibration.note(LOOKS, question, found.mean(), "≤ 5 %", draws=tests, seed=3)
     assert found.mean() <= 0.05 + two_errors(0.05, tests)
 
 
@@ -113,16 +119,33 @@ def test_equal_arms_stay_equal_when_twice_the_plan_arrives():
         pytest.param("open", (0.05, 0.06), 291, 28, 0.48, id="open"),
     ],
 )
-def test_a_real_difference_is_found_as_often_as_promised(mode, rates, per_day, days, least):
-    tests = 8000
+def test_a_real_difference_is_found_as_often_as_promised(
+    calibration, mode, rates, per_day, days, least
+):
+    tests = 8000 * calibration.times
     effect, _, day, found, _ = decided(np.random.default_rng(5), rates, mode, per_day, tests, days)
     right = (found & (effect > 0)).mean()
+    used = ((day + 1) / DAYS).mean()
+    question = f"{mode} mode, {100 * rates[0]:g} to {100 * rates[1]:g} %"
+    if days > DAYS:
+        question += ", twice the plan arrives"
+    calibration.note(
+        POWER, f"{question}: found", right, f"≥ {100 * least:g} %", draws=tests, seed=5
+    )
+    calibration.note(
+        POWER,
+        f"{question}: part of the plan",
+        used,
+        "≤ 80 %" if mode == "planned" and days == DAYS else "–",
+        draws=tests,
+        seed=5,
+    )
     assert right >= least - two_errors(least, tests)
     if mode == "planned" and days == DAYS:
-        assert ((day + 1) / days).mean() <= 0.80
+        assert used <= 0.80
 
 
-def test_after_stopping_intervals_cover_and_the_honest_effect_is_honest():
+def test_after_stopping_intervals_cover_and_the_honest_effect_is_honest(calibration):
     """A programme of tests whose true lifts spread by a tenth; the prior is learned from fifty."""
     rng = np.random.default_rng(14)
     tests, base = 12_000, 0.05
@@ -139,6 +162,7 @@ def test_after_stopping_intervals_cover_and_the_honest_effect_is_honest():
     reach = boundary[day] * error
     covered = (np.abs(effect - truth) <= reach)[won].mean()
     assert covered >= 0.95 - two_errors(0.95, won.sum())
+    turned = (effect * truth < 0)[won].mean()
 
     rates = ((a + b)[at] / n[day] / 2)[won]
     signs = np.sign(effect[won])
@@ -157,14 +181,24 @@ def test_after_stopping_intervals_cover_and_the_honest_effect_is_honest():
     assert raw_lift > 1.6 * true_lift
     true_of_shown = (signs[:300] * truth[won][:300]).mean() / base
     spread = (signs[:300] * (truth[won][:300])).std() / base / math.sqrt(300)
+    for question, measured, target in (
+        ("the shown interval covers the truth", covered, "≥ 95 %"),
+        ("the winner is in truth the worse arm", turned, "–"),
+        ("measured lift of winners", raw_lift, "–"),
+        ("their true lift", true_lift, "–"),
+        ("honest lift of the first 300 winners, prior of 50 tests", np.mean(claims), "true ± 10 %"),
+        ("their true lift (300)", true_of_shown, "–"),
+    ):
+        calibration.note(STOPPED, question, measured, target, draws=tests, seed=14)
     assert np.mean(claims) == pytest.approx(true_of_shown, rel=0.10, abs=2 * spread)
 
 
-def test_the_probability_to_be_best_is_right_as_often_as_it_says():
+def test_the_probability_to_be_best_is_right_as_often_as_it_says(calibration):
     """Three arms, lifts spread as the prior says, looked at every day until one is 95 % sure."""
     rng = np.random.default_rng(15)
     said, right = [], []
-    for _ in range(600):
+    tests = 600 * calibration.times
+    for _ in range(tests):
         rates = 0.1 * (1 + rng.normal(0, 0.1 / math.sqrt(2), 3))
         x = rng.binomial(300, rates, (14, 3)).cumsum(axis=0)
         for day in range(14):
@@ -176,14 +210,23 @@ def test_the_probability_to_be_best_is_right_as_often_as_it_says():
                 said.append(best[sure].probability)
                 right.append(sure == int(np.argmax(rates)))
                 break
+    target = f"{100 * np.mean(said):.1f} %, as it says"
+    calibration.note(
+        STOPPED,
+        "three arms: the one that is probably best is best",
+        np.mean(right),
+        target,
+        draws=tests,
+        seed=15,
+    )
     assert np.mean(right) == pytest.approx(np.mean(said), abs=two_errors(0.8, len(said)) + 0.01)
 
 
 @pytest.mark.parametrize(("sigma", "n"), [(1.0, 500), (1.0, 8000), (2.0, 500), (2.0, 8000)])
-def test_revenue_is_judged_by_its_difference(sigma, n):
+def test_revenue_is_judged_by_its_difference(calibration, sigma, n):
     """Two in a hundred buy, amounts have heavy tails; capped as the history before suggests."""
     rng = np.random.default_rng(9)
-    tests = 800
+    tests = 800 * calibration.times
     cap = np.exp(np.log(300) - sigma**2 / 2 + 2.326 * sigma)
     wrong = {"raw": 0, "capped": 0}
     for _ in range(tests):
@@ -194,14 +237,16 @@ def test_revenue_is_judged_by_its_difference(sigma, n):
         for name, kept in (("raw", arms), ("capped", [np.minimum(x, cap) for x in arms])):
             sums = [ArmStats(n, float(x.sum()), float((x**2).sum())) for x in kept]
             wrong[name] += plain_p(*sums) < 0.05
-    for count in wrong.values():
+    for name, count in wrong.items():
+        question = f"{name} revenue, σ {sigma:g}, {n:,} leads an arm, equal arms: told apart"
+        calibration.note(OTHERS, question, count / tests, "≤ 6 %", draws=tests, seed=9)
         assert count / tests <= 0.06 + two_errors(0.06, tests)
 
 
 @pytest.mark.parametrize("correlation", [0.05, 0.15])
-def test_accounts_drawn_as_a_whole_are_judged_as_a_whole(correlation):
+def test_accounts_drawn_as_a_whole_are_judged_as_a_whole(calibration, correlation):
     rng = np.random.default_rng(101)
-    tests, wrong, by_lead = 1500, 0, 0
+    tests, wrong, by_lead = 1500 * calibration.times, 0, 0
     shape = 1 / correlation - 1
     for _ in range(tests):
         sums, leads = [], []
@@ -215,14 +260,16 @@ def test_accounts_drawn_as_a_whole_are_judged_as_a_whole(correlation):
             leads.append(ArmStats(int(size.sum()), float(y.sum()), float(y.sum())))
         wrong += plain_p(*sums) < 0.05
         by_lead += plain_p(*leads) < 0.05
+    question = f"drawn by account, correlation {correlation:g}, equal arms: told apart"
+    calibration.note(OTHERS, question, wrong / tests, "≤ 6 %", draws=tests, seed=101)
     assert wrong / tests <= 0.06 + two_errors(0.06, tests)
     assert by_lead > wrong
 
 
 @pytest.mark.parametrize("correlation", [0.1, 0.5])
-def test_a_covariate_names_no_more_false_differences(correlation):
+def test_a_covariate_names_no_more_false_differences(calibration, correlation):
     rng = np.random.default_rng(31)
-    tests, n, wrong = 1500, 1000, 0
+    tests, n, wrong = 1500 * calibration.times, 1000, 0
     kept = []
     for _ in range(tests):
         x = rng.normal(size=(2, n))
@@ -237,5 +284,7 @@ def test_a_covariate_names_no_more_false_differences(correlation):
         adjusted = adjust_for_covariate(arms)
         wrong += plain_p(*adjusted) < 0.05
         kept.append(adjusted[0].variance / arms[0].outcome.variance)
-    assert wrong / tests <= 0.06
+    question = f"covariate, latent correlation {correlation:g}, equal arms: told apart"
+    calibration.note(OTHERS, question, wrong / tests, "≤ 6 %", draws=tests, seed=31)
+    assert wrong / tests <= 0.06 + two_errors(0.06, tests)
     assert 0.9 < np.mean(kept) < 1.0

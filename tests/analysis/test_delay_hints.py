@@ -15,6 +15,7 @@ from pipeline.analysis.delay_hints import (
     resampled_quantiles,
 )
 from pipeline.analysis.incidence import OPEN, count_risk
+from tests.analysis.conftest import OTHERS
 
 SCHEMA = {
     "sequence_id": pl.String,
@@ -134,10 +135,10 @@ def draw_arm(rng, delay, share=0.08, unsubscribes=0.004, leads=400, days=21, tod
 
 
 @pytest.mark.slow
-def test_of_three_equal_delays_each_looks_best_as_often():
+def test_of_three_equal_delays_each_looks_best_as_often(calibration):
     """Replies so far per enrolled lead prefer the shortest of three equal delays in 60 %."""
     rng = np.random.default_rng(53)
-    rounds = 1200
+    rounds = 1200 * calibration.times
     best = {"incidence": np.zeros(3), "so far": np.zeros(3)}
     for _ in range(rounds):
         arms = [draw_arm(rng, delay) for delay in (1, 3, 7)]
@@ -152,6 +153,10 @@ def test_of_three_equal_delays_each_looks_best_as_often():
         for name, values in (("incidence", shares), ("so far", so_far)):
             top = np.flatnonzero(np.array(values) == max(values))
             best[name][rng.choice(top)] += 1
+    for name, target in (("incidence", "28 to 39 % each"), ("so far", "–")):
+        shares = " / ".join(f"{100 * share:.1f}" for share in best[name] / rounds)
+        question = f"three equal delays (1, 3, 7 days): best by replies {name}"
+        calibration.note(OTHERS, question, f"{shares} %", target, draws=rounds, seed=53)
     assert best["so far"][0] / rounds > 0.5
     for share in best["incidence"] / rounds:
         assert 0.28 <= share <= 0.39

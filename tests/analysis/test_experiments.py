@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pipeline.analysis.experiments import Arm, ArmStats, Design, decide_experiment
 from pipeline.analysis.guardrails import Exposure
+from tests.analysis.conftest import LOOKS, OTHERS, POWER
 
 OPEN = Design("replied", control="a", planned_leads=10_000)
 PLANNED = Design("replied", mode="planned", control="a", planned_leads=10_000)
@@ -269,17 +270,39 @@ def two_errors(rate, tests):
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["open", "planned"])
 @pytest.mark.parametrize("rate", [0.02, 0.1])
-def test_equal_arms_get_a_winner_in_at_most_five_per_cent_of_tests(mode, rate):
-    tests = 250
+def test_equal_arms_get_a_winner_in_at_most_five_per_cent_of_tests(calibration, mode, rate):
+    tests = 250 * calibration.times
     found, _ = winners(np.random.default_rng(20240501), [rate, rate], mode, tests, 100)
-    assert sum(w is not None for w in found) / tests <= 0.05 + two_errors(0.05, tests)
+    named = sum(w is not None for w in found) / tests
+    question = f"whole decisions, {mode} mode, rate {100 * rate:g} %"
+    calibration.note(LOOKS, question, named, "≤ 5 %", draws=tests, seed=20240501)
+    assert named <= 0.05 + two_errors(0.05, tests)
 
 
 @pytest.mark.slow
-def test_four_equal_arms_get_a_winner_in_at_most_five_per_cent_of_tests():
-    tests = 60
+def test_four_equal_arms_get_a_winner_in_at_most_five_per_cent_of_tests(calibration):
+    tests = 60 * calibration.times
     found, _ = winners(np.random.default_rng(71), [0.08] * 4, "planned", tests, 150)
-    assert sum(w is not None for w in found) / tests <= 0.05 + two_errors(0.05, tests)
+    named = sum(w is not None for w in found) / tests
+    question = "four equal arms, planned mode, rate 8 %: a winner"
+    calibration.note(OTHERS, question, named, "≤ 5 %", draws=tests, seed=71)
+    assert named <= 0.05 + two_errors(0.05, tests)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("mode", "least"),
+    [pytest.param("planned", 0.85, id="planned"), pytest.param("open", 0.55, id="open")],
+)
+def test_the_best_of_four_arms_is_named_as_often_as_designed(calibration, mode, least):
+    tests = 60 * calibration.times
+    rates = [0.08, 0.08, 0.08, 0.105]
+    found, _ = winners(np.random.default_rng(72), rates, mode, tests, 150)
+    right = sum(w == "arm 3" for w in found) / tests
+    question = f"four arms, 8 % and one 10.5 %, {mode} mode: the right winner"
+    calibration.note(OTHERS, question, right, f"≥ {100 * least:g} %", draws=tests, seed=72)
+    assert right >= least - two_errors(least, tests)
+    assert all(w in {None, "arm 3"} for w in found)
 
 
 @pytest.mark.slow
@@ -290,10 +313,14 @@ def test_four_equal_arms_get_a_winner_in_at_most_five_per_cent_of_tests():
         pytest.param("open", 0.48, 0.90, id="open"),
     ],
 )
-def test_a_real_difference_is_found_as_often_as_designed(mode, least, most_used):
-    tests = 200
+def test_a_real_difference_is_found_as_often_as_designed(calibration, mode, least, most_used):
+    tests = 200 * calibration.times
     found, used = winners(np.random.default_rng(11), [0.05, 0.06], mode, tests, 291)
     right = sum(w == "arm 1" for w in found) / tests
+    question = f"whole decisions, {mode} mode, 5 to 6 %"
+    target = f"≥ {100 * least:g} %"
+    calibration.note(POWER, f"{question}: found", right, target, draws=tests, seed=11)
+    calibration.note(POWER, f"{question}: part of the plan", used, "–", draws=tests, seed=11)
     assert right >= least - two_errors(least, tests)
     assert used <= most_used + 0.03
 

@@ -13,6 +13,7 @@ from pipeline.analysis.guardrails import (
     one_sided_log_e,
     watch_arms,
 )
+from tests.analysis.conftest import OTHERS
 
 
 def two(control, arm, metric="complained", n=8400):
@@ -117,10 +118,10 @@ def test_edges_are_judged_without_a_crash(exposures):
         pytest.param((0.02, 0.02), "bounced", 0.0, 0.02, id="equal bounces"),
     ],
 )
-def test_harm_is_stopped_as_often_as_designed(rates, metric, least, most):
+def test_harm_is_stopped_as_often_as_designed(calibration, rates, metric, least, most):
     """28 daily looks at 300 leads an arm and day (statistics.md 3.4)."""
     rng = np.random.default_rng(91)
-    tests = 400
+    tests = 400 * calibration.times
     stopped = 0
     for _ in range(tests):
         bad = rng.binomial(300, rates, (28, 2)).cumsum(axis=0)
@@ -128,5 +129,8 @@ def test_harm_is_stopped_as_often_as_designed(rates, metric, least, most):
             "harmful" in status(two(int(a), int(b), metric, n=300 * (day + 1)))
             for day, (a, b) in enumerate(bad)
         )
+    question = f"{metric}, {100 * rates[0]:g} and {100 * rates[1]:g} %, 8,400 leads an arm: stopped"
+    target = f"≥ {100 * least:g} %" if least else f"≤ {100 * most:g} %"
+    calibration.note(OTHERS, question, stopped / tests, target, draws=tests, seed=91)
     error = 2 * math.sqrt(max(least, most % 1) * (1 - max(least, most % 1)) / tests)
     assert least - error <= stopped / tests <= most + error

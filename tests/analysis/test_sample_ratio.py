@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.analysis.sample_ratio import check_sample_ratio
+from tests.analysis.conftest import OTHERS
 
 HALVES = {"a": 0.5, "b": 0.5}
 
@@ -81,19 +82,26 @@ def test_the_check_is_finite_and_does_not_depend_on_the_order_of_arms(groups, ra
 
 
 @pytest.mark.slow
-def test_sound_splits_alarm_in_about_one_per_cent_and_broken_ones_in_three_of_four():
+def test_sound_splits_alarm_in_about_one_per_cent_and_broken_ones_in_three_of_four(calibration):
     rng = np.random.default_rng(20240501)
+    tests = 250 * calibration.times
 
     def alarmed(share):
         found = 0
-        for _ in range(250):
+        for _ in range(tests):
             a = rng.binomial(400, share, 28).cumsum()
             days = np.arange(1, 29) * 400
             found += any(
                 check_sample_ratio({"a": int(x), "b": int(n - x)}, HALVES).is_alarm
                 for x, n in zip(a, days, strict=True)
             )
-        return found / 250
+        return found / tests
 
-    assert alarmed(0.5) <= 0.01 + 2 * math.sqrt(0.01 * 0.99 / 250)
-    assert alarmed(0.52) >= 0.75
+    sound, broken = alarmed(0.5), alarmed(0.52)
+    for question, share, target in (
+        ("split as declared, 28 daily checks of 11,200 leads: alarm", sound, "≤ 1 %"),
+        ("52 to 48 instead of halves: alarm", broken, "≥ 75 %"),
+    ):
+        calibration.note(OTHERS, question, share, target, draws=tests, seed=20240501)
+    assert sound <= 0.01 + 2 * math.sqrt(0.01 * 0.99 / tests)
+    assert broken >= 0.75

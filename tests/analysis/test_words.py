@@ -23,6 +23,7 @@ from pipeline.analysis.words import (
     within_test_slopes,
     word_effects,
 )
+from tests.analysis.conftest import OTHERS
 
 SCHEMA = {
     "comparison": pl.String,
@@ -212,11 +213,12 @@ def draw_world(rng, words=300, tests=120, variants=3, leads=400, planted=10, lif
 
 
 @pytest.mark.slow
-def test_of_the_words_found_few_are_false_and_most_true_ones_are_found():
+def test_of_the_words_found_few_are_false_and_most_true_ones_are_found(calibration):
     """Of statistics.md 3.4: at most 12 % false, at least 7 of 10 found; pooled words 97 % false."""
     rng = np.random.default_rng(61)
     false_shares, found, pooled_false = [], [], []
-    for _ in range(400):
+    worlds = 400 * calibration.times
+    for _ in range(worlds):
         texts, presence, effect = draw_world(rng)
         slopes = within_test_slopes(texts, sparse.csr_array(presence))
         p_values = np.where(slopes.count_tests >= LEAST_TESTS, slopes.p_value, 1)
@@ -229,6 +231,12 @@ def test_of_the_words_found_few_are_false_and_most_true_ones_are_found():
         z = (with_word - without) / np.sqrt(with_word * (1 - with_word) / n)
         flagged = np.abs(z) > stats.norm.ppf(0.975)
         pooled_false.append((flagged & (effect == 0)).sum() / flagged.sum())
+    for question, measured, target in (
+        ("words: false share of those called", np.mean(false_shares), "≤ 12 %"),
+        ("words: false share of the pooled z", np.mean(pooled_false), "–"),
+        ("words: found of ten that matter", f"{np.mean(found):.1f}", "≥ 7"),
+    ):
+        calibration.note(OTHERS, question, measured, target, draws=worlds, seed=61)
     assert np.mean(false_shares) <= 0.12
     assert np.mean(found) >= 7
     assert np.mean(pooled_false) > 0.9
