@@ -4,6 +4,7 @@ Belongs here: arguments and printing. Does not: what is right in a file (`sequen
 """
 
 import sys
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -165,6 +166,30 @@ def preview(
     for warning in found["warnings"]:
         say(f"[yellow]warning[/] {escape(warning)}")
     say(f"Page: {escape(found['page'])}")
+
+
+@app.command()
+def promote(
+    experiment: Annotated[str, typer.Argument(help="The experiment's id.")],
+    arm: Annotated[
+        str | None, typer.Option(help="The arm; without it the winner of the last look.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make the winner of an experiment the step itself, in the file, for review."""
+    from pipeline.engine.promotion import promote as run_promote
+
+    found = run_promote(current_settings(), experiment, arm)
+    if as_json:
+        print_json(asdict(found))
+        return
+    say(escape(found.diff))
+    if found.warning:
+        say(f"[yellow]{escape(found.warning)}[/]")
+    say(
+        f"Arm {escape(found.arm)} is the step now. Review the file and run `drip check`; whoever "
+        f"is in the sequence stays on its version until `drip migrate {found.path.stem}`."
+    )
 
 
 @app.command()

@@ -6,7 +6,7 @@ Belongs here: the edit. Does not: what an archived sequence does to those in it 
 from pathlib import Path
 
 from pipeline.sequences.problems import Problem
-from pipeline.sequences.yaml_file import read_yaml
+from pipeline.sequences.yaml_file import read_yaml, write_edit
 from pipeline.settings import DripError
 
 _FIELDS = ("status", "drain")
@@ -35,12 +35,9 @@ def archive_file(folder: Path, name: str, *, drain: bool) -> Path:
     if before.data == wanted:
         raise DripError(f"{path.name} is archived already.")
     text = path.read_text(encoding="utf-8")
-    path.write_text(_edited(text, before.lines, drain=drain), encoding="utf-8")
-    after = read_yaml(path, path.name)
-    if isinstance(after, Problem) or after.data != wanted:
-        path.write_text(text, encoding="utf-8")
-        lines = "`status: archived` and `drain: true`" if drain else "`status: archived`"
-        raise DripError(f"{path.name} is written in an unusual form: write {lines} yourself.")
+    lines = "`status: archived` and `drain: true`" if drain else "`status: archived`"
+    edited = _edited(text, before.lines, drain=drain)
+    write_edit(path, edited, wanted, f"write {lines} yourself")
     return path
 
 

@@ -1,6 +1,7 @@
 """One YAML file as plain data, with the line of every key (YAML 1.2: `NO` and `on` are text).
 
-Belongs here: reading, lines, what YAML itself gets wrong. Does not: what the keys mean (`model`).
+Belongs here: reading, lines, what YAML itself gets wrong, writing an edit that must mean what was
+wanted. Does not: what the keys mean (`model`).
 """
 
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.scalarbool import ScalarBoolean
 
 from pipeline.sequences.problems import Problem
+from pipeline.settings import DripError
 
 KeyPath = tuple[str | int, ...]
 LONGEST_BYTES = 1_000_000
@@ -84,6 +86,23 @@ def read_yaml(path: Path, name: str) -> YamlFile | Problem:
         return Problem(name, refused.line, "", refused.message)
 
 
+def write_edit(path: Path, text: str, wanted: dict[str, Any], advice: str) -> None:
+    """Write an edited file, and take it back if it does not hold exactly the wanted data.
+
+    Edits work on lines, so that comments and every other byte stay; a file in an unusual form is
+    left as it was.
+
+    Raises:
+        DripError: the edit does not hold `wanted`; it ends with the advice.
+    """
+    before = path.read_bytes()
+    path.write_bytes(text.encode("utf-8"))
+    after = read_yaml(path, path.name)
+    if isinstance(after, Problem) or after.data != wanted:
+        path.write_bytes(before)
+        raise DripError(f"{path.name} is written in an unusual form: {advice}.")
+
+
 def _read_text(path: Path) -> str:
     try:
         raw = path.read_bytes()
@@ -148,10 +167,21 @@ def _plain_scalar(value: object, path: KeyPath, line: int) -> Any:
     if isinstance(value, float):
         return float(value)
     if isinstance(value, str):
-        return str(value)
+        return _whole_text(str(value), path, line)
     if isinstance(value, datetime | date):
         return value.isoformat()
     if value is None:
         return None
     where = write_path(path)
     raise _Refused(line, f"{where}: tags such as !name are not read: write the plain value")
+
+
+def _whole_text(text: str, path: KeyPath, line: int) -> str:
+    """Join the halves of a character, as JSON escapes them: an emoji is two escapes."""
+    if text.isascii():
+        return text
+    try:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        message = f"{write_path(path)}: half of a character: write the character itself"
+        raise _Refused(line, message) from None

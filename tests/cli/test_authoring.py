@@ -119,3 +119,14 @@ def test_schema_prints_a_page_for_people_and_a_schema_for_editors(drip, started)
     told = drip("schema")
     assert (told.code, told.out.startswith("# A sequence file")) == (0, True)
     assert "steps" in drip("schema", "--json").json()["properties"]
+
+
+def test_an_arm_becomes_the_step_and_the_screen_shows_the_edit(drip, started):
+    told = drip("promote", "introduction_subject_1")
+    assert (told.code, "has no winner" in told.err) == (1, True)
+    told = drip("promote", "introduction_subject_1", "--arm", "b")
+    assert told.code == 0
+    assert '+    subject: "A short question' in told.out
+    assert "drip migrate nurture" in told.out
+    assert "experiment:" not in (started / "sequences" / "nurture.yml").read_text()
+    assert drip("check").code == 0

@@ -87,3 +87,15 @@ def test_a_huge_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_path_is_written_as_people_read_it() -> None:
     assert write_path(("steps", 2, "branch", 0, "when")) == "steps[2].branch[0].when"
+
+
+def test_halves_of_a_character_are_joined_and_one_alone_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "one.yml"
+    path.write_text('name: "\\ud83d\\ude00 and \u00e9"\n')
+    file = read_yaml(path, "one.yml")
+    assert not isinstance(file, Problem)
+    assert file.data == {"name": "\U0001f600 and \u00e9"}
+    path.write_text('name: "\\ud83d alone"\n')
+    problem = read_yaml(path, "one.yml")
+    assert isinstance(problem, Problem)
+    assert "half of a character" in problem.message
