@@ -31,7 +31,7 @@ help:
 	@echo "make prove      the longer proofs"
 	@echo "make check      linters, types, spelling, dbt parse, drip check, marimo check"
 	@echo "make dev        Dagster, the inbound server and the notebooks together, until Ctrl-C"
-	@echo "make bench      speed as ratios to hand-written floors; ten million enrollments, about half an hour"
+	@echo "make bench      speed as ratios to hand-written floors; ten million enrollments, about three quarters of an hour"
 	@echo "make calibrate  the statistics on drawn data with known truth, written to docs/calibration.md"
 	@echo "make clean      removes .venv and caches; never data/"
 

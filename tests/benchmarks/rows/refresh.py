@@ -48,7 +48,7 @@ def measure(bench: Bench) -> Iterator[Line]:
     for size in sizes:  # the last one is read below
         place = _make(bench, size)
         ours[size] = []
-        for _ in range(1 if size == full else 2):
+        for _ in range(1 if size == full else min(2, bench.runs)):
             seconds, gib = run_alone(f"{HERE}:time_refresh", str(nothing), str(place), timeout=1800)
             ours[size].append(seconds)
             peak = max(peak, gib)
