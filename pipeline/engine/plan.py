@@ -18,7 +18,7 @@ from pipeline.engine.advance import advance
 from pipeline.engine.assignment import draw_arms
 from pipeline.engine.limits import Clock, apply_limits, limits_reach
 from pipeline.engine.preferred_hours import apply_preferred_hours
-from pipeline.engine.programme import Programme, case_by_step
+from pipeline.engine.programme import STEP_SPAN, Programme, case_by_step
 from pipeline.engine.trials import apply_arms, apply_senders
 from pipeline.engine.viability import choose_channels
 from pipeline.engine.waits import settle_waits
@@ -64,7 +64,7 @@ def plan(
         "step_when": _step_conditions(programme),
         "branch_target": _branch_targets(programme),
     }
-    asks_history = any(name in sql for sql in conditions.values() for name in HISTORY)
+    asking = _asking_history(programme)
     con.execute(_NO_HISTORY)
     while True:
         run_file(con, _HERE / "plan.sql", now=now)
@@ -76,8 +76,15 @@ def plan(
         apply_arms(con, programme.varied, salt)
         if controls and settle_waits(con, programme.steps, salt):
             continue
-        if asks_history:
-            run_file(con, _HERE / "plan_history.sql", now=now, judged=JUDGED_SECONDS)
+        if asking:
+            run_file(
+                con,
+                _HERE / "plan_history.sql",
+                asking=asking,
+                span=STEP_SPAN,
+                judged=JUDGED_SECONDS,
+                now=now,
+            )
         if controls:
             run_file(con, _HERE / "plan_control.sql", expressions=conditions)
             advance(con, salt)
@@ -114,6 +121,17 @@ def _draw_send_base(con: duckdb.DuckDBPyConnection) -> int:
         "select coalesce(min(rowid), 0), coalesce(max(rowid) - min(rowid) + 1, 0) from verdicts"
     ).fetchall()[0]
     return draw_numbers(con, "send_ids", count) - int(first)
+
+
+def _asking_history(programme: Programme) -> list[int]:
+    """Name the steps, as one number, whose conditions ask of an enrollment's past."""
+    return [
+        version_id * STEP_SPAN + step.ix
+        for version_id, steps in programme.steps.items()
+        for step in steps
+        for sql in (step.when_sql, *(when_sql for when_sql, _ in step.cases))
+        if sql and any(name in sql for name in HISTORY)
+    ]
 
 
 def _step_conditions(programme: Programme) -> str:

@@ -1,15 +1,21 @@
 -- What conditions ask of the past of those that are due (R5): once for all conditions, since each subquery of its own would
--- make planning the statement slower by the square of their number. In: `due`. Out: temp table `history`, one row per due
--- enrollment that has such a past.
+-- make planning the statement slower by the square of their number. In: `due`, `$asking`, the steps whose conditions ask.
+-- Out: temp table `history`, one row per enrollment that is due at one of them and has such a past.
 
 create or replace temp table history as
-with handed_over as (
+with asking as (
+    select enrollment_id
+    from due
+    where version_id * $span + step_ix in (select unnest($asking::bigint[]))
+),
+
+handed_over as (
     select
         s.enrollment_id,
         s.step_ix,
         max(o.settled_at) as settled_at
     from placed_sends as s
-    semi join due as d on s.enrollment_id = d.enrollment_id
+    semi join asking as d on s.enrollment_id = d.enrollment_id
     inner join send_outcomes as o on s.send_id = o.send_id
     where o.status in ('handed_over', 'unknown')
     group by s.enrollment_id, s.step_ix
@@ -31,7 +37,7 @@ answers as (
         list({ 'step_ix': e.step_ix, 'url': e.url }) filter (
             where e.kind = 'clicked' and e.received_at <= $now - to_seconds($judged)
         ) as judged_clicks
-    from due as d
+    from asking as d
     inner join placed_events as e on d.enrollment_id = e.enrollment_id
     where e.kind in ('call_answered', 'clicked') and e.verdict = 'human'
     group by d.enrollment_id

@@ -8,6 +8,7 @@ import duckdb
 import pytest
 
 from pipeline.engine import plan
+from pipeline.engine.programme import STEP_SPAN
 from pipeline.ledger.statements import run_file
 from pipeline.sequences.conditions import JUDGED_SECONDS
 
@@ -225,10 +226,13 @@ def test_quiet_hours_of_a_channel_hold_on_top_of_the_calendar(world):
 
 @pytest.fixture
 def past() -> Iterator[duckdb.DuckDBPyConnection]:
-    """Two due enrollments, and the tables of the ledger that tell of their past."""
+    """Two due enrollments at a step that asks and one at another, and the tables of the ledger that tell of their past."""
     with duckdb.connect() as con:
         con.execute("set timezone = 'UTC'")
-        con.execute("create table due as from (values (1::bigint), (2)) as d (enrollment_id)")
+        con.execute(
+            "create table due as select unnest([1, 2, 4])::bigint as enrollment_id, "
+            "unnest([5, 5, 5])::bigint as version_id, unnest([3, 3, 1])::smallint as step_ix"
+        )
         con.execute(
             "create table placed_sends (send_id int, enrollment_id bigint, step_ix smallint)"
         )
@@ -243,13 +247,16 @@ def past() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def history(con, now=datetime(2026, 1, 5, tzinfo=UTC)):
-    run_file(con, PLAN.parent / "plan_history.sql", now=now, judged=JUDGED_SECONDS)
+    asked = {"asking": [5 * STEP_SPAN + 3], "span": STEP_SPAN}
+    run_file(con, PLAN.parent / "plan_history.sql", now=now, judged=JUDGED_SECONDS, **asked)
     return {row[0]: row[1:] for row in con.execute("from history").fetchall()}
 
 
 def test_a_step_was_handed_over_when_it_was_or_may_have_been_the_last_time(past):
     day = [datetime(2026, 1, n, tzinfo=UTC) for n in (1, 2, 3, 4)]
-    past.execute("insert into placed_sends values (7, 1, 0), (8, 1, 2), (9, 2, 0), (5, 3, 0)")
+    past.execute(
+        "insert into placed_sends values (7, 1, 0), (8, 1, 2), (9, 2, 0), (5, 3, 0), (6, 4, 0)"
+    )
     past.executemany(
         "insert into send_outcomes values (?, ?, ?)",
         [
@@ -258,6 +265,7 @@ def test_a_step_was_handed_over_when_it_was_or_may_have_been_the_last_time(past)
             (8, "unknown", day[2]),
             (9, "refused", day[3]),
             (5, "handed_over", day[3]),
+            (6, "handed_over", day[3]),
         ],
     )
     assert history(past) == {1: ({0: day[1], 2: day[2]}, None, None)}
@@ -275,6 +283,7 @@ def test_a_click_counts_once_its_burst_could_be_judged_and_a_call_at_once(past):
             (1, "opened", "human", 1, None, ago[2]),
             (2, "call_answered", "human", 3, None, ago[0]),
             (2, "call_answered", "machine", 4, None, ago[2]),
+            (4, "call_answered", "human", 3, None, ago[2]),
         ],
     )
     found = history(past, now)
