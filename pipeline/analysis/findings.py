@@ -552,6 +552,9 @@ def next_step(state: str, row: Mapping[str, Any]) -> str:
     """Return what happens after this look, and who does it."""
     if row["origin"] == "import":
         return "Nothing: it is imported history, and serves to learn from."
+    ruled = _ruled(row)
+    if ruled:
+        return ruled
     if state == "winner" and row["is_auto"]:
         return (
             f"Applied by itself: the engine gives {row['winner']} to every lead that is drawn from "
@@ -563,8 +566,8 @@ def next_step(state: str, row: Mapping[str, Any]) -> str:
     else:
         goes_on += " When there is a winner, a person decides."
     return {
-        "winner": f"A person decides: write {row['winner']} into the step and take the experiment "
-        "out of the file.",
+        "winner": f"A person decides: `drip promote {row['experiment_id']}` writes {row['winner']} "
+        "into the step and takes the experiment out of the file.",
         "either_of": "A person decides: take the simpler of these arms, and end the experiment.",
         "no_difference": f"Keep {row['control']}. A person ends the experiment, or tries something "
         "bolder under a new id.",
@@ -573,6 +576,23 @@ def next_step(state: str, row: Mapping[str, Any]) -> str:
         "invalid": "No winner can be named. A person finds out where leads were lost or added, and "
         "starts again under a new id.",
     }.get(state, goes_on)
+
+
+def _ruled(row: Mapping[str, Any]) -> str:
+    """Return what a person ruled, and how it ends; empty when nobody did."""
+    name = row["experiment_id"]
+    if row["declared_arm"] is not None:
+        return (
+            f"A person declared {row['declared_arm']} the winner on {row['declared_at']:%Y-%m-%d}: "
+            f"every lead that is drawn since gets it, and is not counted. `drip promote {name}` "
+            "writes it into the step."
+        )
+    if row["paused_at"] is not None:
+        return (
+            f"A person paused it on {row['paused_at']:%Y-%m-%d}: leads that come since get the "
+            f"control, and are not counted. `drip resume experiment {name}` lets it go on."
+        )
+    return ""
 
 
 def _guardrail(watch: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,16 +15,21 @@ from pipeline.settings import DripError, utc_now
 
 if TYPE_CHECKING:
     from pipeline.engine.pauses import PauseReport, Target
+    from pipeline.engine.rulings import Ruling
 
 By = Annotated[str | None, typer.Option(help="Who asks, for whoever reads it later.")]
 
 ScopeName = Annotated[
-    str, typer.Argument(metavar="SCOPE", help="enrollment, sequence, campaign or everything.")
+    str,
+    typer.Argument(
+        metavar="SCOPE", help="enrollment, sequence, campaign or everything; experiment to pause."
+    ),
 ]
 TargetName = Annotated[
     str | None,
     typer.Argument(
-        metavar="[NAME]", help="An enrollment's number; the name of a sequence or a campaign."
+        metavar="[NAME]",
+        help="An enrollment's number; the name of a sequence, campaign or experiment.",
     ),
 ]
 
@@ -36,8 +41,12 @@ def pause(
     reason: Annotated[str, typer.Option(help="Why, for whoever asks later.")] = "operator",
     as_json: AsJson = False,
 ) -> None:
-    """Pause an enrollment, a sequence, a campaign or everything, until it is resumed."""
+    """Pause an enrollment, a sequence, a campaign, an experiment or everything."""
     from pipeline.engine.pauses import pause as run_pause
+
+    if scope == "experiment":
+        _show_ruling(_pause_experiment(name, is_paused=True), as_json)
+        return
 
     report = run_pause(current_settings(), _target(scope, name), utc_now(), reason)
     _show(report, "paused", as_json)
@@ -48,6 +57,9 @@ def resume(scope: ScopeName, name: TargetName = None, as_json: AsJson = False) -
     """Resume what was paused; due times move by the length of the pause."""
     from pipeline.engine.pauses import resume as run_resume
 
+    if scope == "experiment":
+        _show_ruling(_pause_experiment(name, is_paused=False), as_json)
+        return
     report = run_resume(current_settings(), _target(scope, name), utc_now())
     _show(report, "resumed", as_json)
 
@@ -62,6 +74,21 @@ def stop(scope: ScopeName, name: TargetName = None, as_json: AsJson = False) -> 
         say("Nothing more goes out, nobody is ended: [bold]drip resume everything[/] goes on.")
         return
     _show(report, "stopped", as_json)
+
+
+@app.command()
+def declare(
+    experiment: Annotated[str, typer.Argument(help="The experiment's id.")],
+    arm: Annotated[str | None, typer.Argument(help="The arm that wins.")] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Take the declaration back.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Declare the winner of an experiment by hand: every further lead gets it."""
+    from pipeline.engine.rulings import declare as run_declare
+
+    if (arm is None) != undo:
+        raise DripError("Write `drip declare EXPERIMENT ARM`, or `--undo` without an arm.")
+    _show_ruling(run_declare(current_settings(), experiment, arm, utc_now()), as_json)
 
 
 @app.command()
@@ -209,6 +236,30 @@ def _target(scope: str, name: str | None) -> "Target":
         if known == scope:
             return Target(known, name)
     raise DripError(f"{scope!r} is no scope. Write one of: {', '.join(SCOPES)}.")
+
+
+def _pause_experiment(name: str | None, *, is_paused: bool) -> "Ruling":
+    from pipeline.engine.rulings import pause_experiment
+
+    if name is None:
+        raise DripError("Which experiment? `drip query 'from marts.experiments'` lists them.")
+    return pause_experiment(current_settings(), name, utc_now(), is_paused=is_paused)
+
+
+def _show_ruling(ruling: "Ruling", as_json: bool) -> None:
+    if as_json:
+        print_json(vars(ruling))
+        return
+    name = escape(ruling.experiment_id)
+    if ruling.declared_arm is not None:
+        say(
+            f"{name}: every lead that is drawn from now on gets arm {escape(ruling.declared_arm)}; "
+            f"[bold]drip promote {name}[/] writes it into the step."
+        )
+    elif ruling.is_paused:
+        say(f"{name} is paused: whoever comes gets the control and is not counted.")
+    else:
+        say(f"{name} goes on: arms are drawn.")
 
 
 def _show(report: "PauseReport", what: str, as_json: bool) -> None:

@@ -1,8 +1,9 @@
 -- Draws arms. In: temp table `drawing` (enrollment_id, lead_id, version_id, step_ix, experiment_id, varies, control,
 -- sample_share, is_auto, is_holdout, has_holdout_arm, holdout, drawn_at), temp table `account_of` (who is drawn with
--- others), relations `step`, `arm_range`. Out: temp table `assigned` (enrollment_id, arm, reason, …), and the new rows
--- of `assignments`. The stored row is the truth, the hash only proposes (R13); after an applied decision new units get
--- the winner, outside the analysis (R14); whoever would get an arm that was stopped for harm gets the control, as well.
+-- others), relations `step`, `arm_range`, `winner`, `ruling`. Out: temp table `assigned` (enrollment_id, arm, reason, …),
+-- and the new rows of `assignments`. The stored row is the truth, the hash only proposes (R13); after a decision that is
+-- applied or declared new units get the winner, outside the analysis (R14); whoever would get an arm that was stopped for
+-- harm gets the control, as well, and so does everybody who comes while the experiment is paused.
 
 create or replace temp table assigned as
 with units as (
@@ -39,6 +40,7 @@ proposed as (
         u.*,
         s.arm as stored_arm,
         w.arm as winning_arm,
+        coalesce(g.is_paused, false) as is_paused,
         p.arm is not null as is_stored_stopped,
         -- 52 bits of a salted hash, as a fraction; one salt per experiment keeps experiments independent
         ('0x' || md5($salt || ':' || coalesce(u.experiment_id, '') || ':' || u.unit_id)[:13])::bigint
@@ -48,7 +50,8 @@ proposed as (
     from units as u
     left join stored as s on u.experiment_id = s.experiment_id and u.unit_id = s.unit_id
     left join stopped_arm as p on s.experiment_id = p.experiment_id and s.arm = p.arm
-    left join winner as w on u.experiment_id = w.experiment_id and u.is_auto
+    left join winner as w on u.experiment_id = w.experiment_id and (u.is_auto or w.is_declared)
+    left join ruling as g on u.experiment_id = g.experiment_id
 ),
 
 drawn as (
@@ -70,7 +73,7 @@ drawn as (
             when p.stored_arm is not null then p.stored_arm
             when p.is_void or p.is_step_holdout then p.control
             when p.winning_arm is not null then p.winning_arm
-            when p.sample_draw >= p.sample_share or x.arm is not null then p.control
+            when p.is_paused or p.sample_draw >= p.sample_share or x.arm is not null then p.control
             else r.arm
         end as arm,
         case
@@ -79,7 +82,7 @@ drawn as (
             when p.stored_arm is not null then 'stored'
             when p.is_void or p.is_step_holdout then 'outside'
             when p.winning_arm is not null then case when p.is_holdout then 'outside' else 'winner' end
-            when p.sample_draw >= p.sample_share or x.arm is not null then 'outside'
+            when p.is_paused or p.sample_draw >= p.sample_share or x.arm is not null then 'outside'
             else 'hash'
         end as reason,
         p.is_holdout

@@ -24,6 +24,7 @@ from pipeline.engine.definitions import (
 from pipeline.engine.pauses import read_halted
 from pipeline.engine.preferred_scores import Scores, read_hour_scores
 from pipeline.engine.registry import register_prices, register_sequences
+from pipeline.engine.rulings import RULING
 from pipeline.engine.waits import create_waits
 from pipeline.ledger.serials import draw_numbers
 from pipeline.ledger.statements import fetch_value
@@ -265,15 +266,21 @@ def _create_relations(
         where stopped is not null
         """
     )
+    con.execute(RULING)
     con.execute(
         """
         create or replace temp table winner as
-        select experiment_id, min_by(winner, applied_at) as arm
+        select experiment_id, min_by(winner, applied_at) as arm, false as is_declared
         from looks
         where
             applied_at is not null and winner is not null
             and (experiment_id, winner) not in (select (experiment_id, arm) from stopped_arm)
+            and experiment_id not in (select experiment_id from ruling where declared_arm != '')
         group by experiment_id
+        union all
+        select experiment_id, declared_arm, true
+        from ruling
+        where declared_arm != ''
         """
     )
 

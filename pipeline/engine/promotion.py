@@ -1,4 +1,4 @@
-"""Which arm of an experiment is promoted: the winner in the ledger, or one that a person names.
+"""Which arm of an experiment is promoted: a declared or found winner, or one that a person names.
 
 Belongs here: reading the ledger's decision. Does not: the edit of the file (`sequences.promote`),
 how a winner comes about (`analysis`).
@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from difflib import unified_diff
 from pathlib import Path
 
+from pipeline.engine.rulings import RULING
 from pipeline.ledger.store import open_ledger
 from pipeline.sequences.promote import find_experiment, promote_arm
 from pipeline.settings import DripError, Settings
 
+_DECLARED = "select declared_arm from ruling where experiment_id = ? and declared_arm != ''"
 _LAST_LOOK = """
     select looked_on, state, winner, reason
     from looks
@@ -43,7 +45,8 @@ def promote(settings: Settings, experiment_id: str, arm: str | None = None) -> P
     Args:
         settings: Home and sequences.
         experiment_id: The experiment.
-        arm: The arm that a person decides for; None = the winner of the last look.
+        arm: The arm that a person decides for; None = the declared winner, else that of the last
+            look.
 
     Raises:
         DripError: there is no such experiment or arm, nothing has won, or the file's form is too
@@ -51,7 +54,11 @@ def promote(settings: Settings, experiment_id: str, arm: str | None = None) -> P
     """
     tested = find_experiment(settings.sequences, experiment_id)
     with open_ledger(settings.home, read_only=True) as con:
+        con.execute(RULING)
+        declared = con.execute(_DECLARED, [experiment_id]).fetchall()
         rows = con.execute(_LAST_LOOK, [experiment_id]).fetchall()
+    if arm is None and declared:
+        arm = str(declared[0][0])
     decided, warning = _judge(experiment_id, arm, rows)
     before = tested.path.read_text(encoding="utf-8")
     promote_arm(tested, decided)

@@ -255,13 +255,13 @@ create table pauses (
     reason varchar not null             -- operator's words, file, STOP, …
 );
 
--- What an operator ended or settled by hand; `drip why` tells it in the story of whom it concerned.
+-- What an operator ended, settled or ruled by hand; `drip why` tells it in the story of whom it concerned.
 create table operator_acts (
     acted_at timestamptz not null,      -- when
-    act varchar not null,               -- stopped | resolved
-    scope varchar not null,             -- enrollment | sequence | campaign, or send
+    act varchar not null,               -- stopped | resolved; of an experiment declared | undeclared | paused | resumed
+    scope varchar not null,             -- enrollment | sequence | campaign | experiment, or send
     name varchar not null,              -- its number or name
-    result varchar not null             -- of a stop `<n> ended`; of a send handed_over | withdrawn | withdrawn, due again
+    result varchar not null             -- of a stop `<n> ended`; of a send handed_over | withdrawn | withdrawn, due again; the declared arm
 );
 
 create table migrations (

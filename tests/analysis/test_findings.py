@@ -1,5 +1,6 @@
 import runpy
 import subprocess
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -191,8 +192,15 @@ def test_a_broken_split_is_said_on_the_card(con):
     assert card.split.startswith("Split NOT as declared: 900 a and 600 b (p = below 0.0001")
 
 
+DECLARED = {"declared_arm": "c", "declared_at": datetime(2026, 11, 5, tzinfo=UTC)}
+
+
 def row_of(**changes):
     row = {
+        "experiment_id": "subject_1",
+        "declared_arm": None,
+        "declared_at": None,
+        "paused_at": None,
         "origin": "live",
         "is_auto": False,
         "winner": "b",
@@ -210,7 +218,9 @@ def row_of(**changes):
     ("state", "changes", "said"),
     [
         ("winner", {"is_auto": True}, "Applied by itself: the engine gives b to every lead"),
-        ("winner", {}, "A person decides: write b into the step"),
+        ("winner", {}, "A person decides: `drip promote subject_1` writes b into the step"),
+        ("running", DECLARED, "A person declared c the winner on 2026-11-05: every lead"),
+        ("collecting", {"paused_at": DECLARED["declared_at"]}, "`drip resume experiment subject_1`"),
         ("winner", {"origin": "import", "is_auto": True}, "Nothing: it is imported history"),
         ("either_of", {}, "take the simpler of these arms"),
         ("no_difference", {}, "Keep a."),

@@ -136,3 +136,21 @@ def test_leads_that_are_one_are_one_in_the_warehouse(drip, started):
     ends = {(row["status"], row["end_reason"]) for row in published}
     assert (len(published), ends) == (2, {("active", None), ("exited", "merged")})
     assert len(drip("query", "from marts.leads", "--json").json()) == 1
+
+
+def test_a_person_rules_about_an_experiment(drip, started):
+    file = started / "sequences" / "nurture.yml"
+    file.write_text(file.read_text().replace("status: draft", "status: active"))
+    drip("tick")
+    told = drip("declare", "introduction_subject_1", "b")
+    assert (told.code, "gets arm b" in told.out) == (0, True)
+    told = drip("declare", "introduction_subject_1", "--undo", "--json")
+    assert told.json() == {
+        "experiment_id": "introduction_subject_1",
+        "declared_arm": None,
+        "is_paused": False,
+    }
+    assert "gets the control" in drip("pause", "experiment", "introduction_subject_1").out
+    assert "arms are drawn" in drip("resume", "experiment", "introduction_subject_1").out
+    assert "Which experiment?" in drip("pause", "experiment").err
+    assert "--undo" in drip("declare", "introduction_subject_1").err

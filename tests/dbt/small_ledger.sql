@@ -28,6 +28,12 @@ insert into experiments (
 ('subject_1', 'welcome', 'hello', 'content', 'replied', 14 * 86400, 'open', null, 0.05, true, '2026-01-01T12:00:00Z', 'live'),
 ('wait_1', 'welcome', 'nudge', 'delay', 'goal(sale)', 14 * 86400, 'open', null, 0.05, false, '2026-01-01T12:00:00Z', 'live');
 
+insert into operator_acts values
+('2026-03-01T12:00:00Z', 'declared', 'experiment', 'subject_1', 'a'), ('2026-03-02T12:00:00Z', 'declared', 'experiment', 'subject_1', 'b'),
+('2026-03-03T12:00:00Z', 'paused', 'experiment', 'subject_1', ''), ('2026-03-04T12:00:00Z', 'resumed', 'experiment', 'subject_1', ''),
+('2026-03-01T12:00:00Z', 'declared', 'experiment', 'wait_1', 'long'), ('2026-03-02T12:00:00Z', 'undeclared', 'experiment', 'wait_1', ''),
+('2026-03-03T12:00:00Z', 'paused', 'experiment', 'wait_1', ''), ('2026-03-03T13:00:00Z', 'stopped', 'sequence', 'wait_1', '0 ended');
+
 insert into arms values
 ('subject_1', 'a', 'control', 0.5, null), ('subject_1', 'b', 'treatment', 0.5, null),
 ('wait_1', 'short', 'control', 0.4, 3600), ('wait_1', 'long', 'treatment', 0.4, 86400),

@@ -232,6 +232,13 @@ def test_only_matured_units_of_one_arm_are_in_the_sums(ask: Ask) -> None:
     ) == [(6, 1, "a", 2)]
 
 
+def test_the_last_ruling_of_a_person_holds(ask: Ask) -> None:
+    assert ask(
+        "select experiment_id, declared_arm, declared_at::date, paused_at::date "
+        "from marts.experiments where experiment_id in ('subject_1', 'wait_1') order by all"
+    ) == [("subject_1", "b", date(2026, 3, 2), None), ("wait_1", None, None, date(2026, 3, 3))]
+
+
 def test_every_experiment_has_its_sequences_goal_and_its_money_beside(ask: Ask) -> None:
     assert arms(ask, "subject_1", "goal(sale)") == [
         ("a", 3, 2, 1, 1, False),

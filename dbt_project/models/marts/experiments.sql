@@ -16,6 +16,10 @@ assignments as (
     where reason = 'hash'
 ),
 
+rulings as (
+    select * from {{ ref('stg_rulings') }}
+),
+
 drawn_shares as (
     select
         experiment_id,
@@ -71,11 +75,15 @@ final as (
         coalesce(d.count_conflicting_units, 0) as count_conflicting_units,
         e.unit,
         e.allocation,
-        coalesce(s.has_changing_shares, false) as has_changing_shares
+        coalesce(s.has_changing_shares, false) as has_changing_shares,
+        r.declared_arm,
+        r.declared_at,
+        r.paused_at
     from experiments as e
     left join controls as c on e.experiment_id = c.experiment_id
     left join drawn as d on e.experiment_id = d.experiment_id
     left join changes as s on e.experiment_id = s.experiment_id
+    left join rulings as r on e.experiment_id = r.experiment_id
 )
 
 select * from final

@@ -1,0 +1,103 @@
+"""What a person rules about an experiment, and what the next leads get."""
+
+import pytest
+
+from pipeline.engine.promotion import promote
+from pipeline.engine.rulings import Ruling, declare, pause_experiment
+from pipeline.ledger.store import open_ledger
+from pipeline.settings import DripError
+
+TESTED = """\
+  - id: a
+    channel: email
+    subject: Old
+    body: templates/hello.md
+    experiment:
+      id: subject_1
+      control: x
+      metric: replied
+      variants: [{id: x}, {id: y, subject: New}]
+"""
+
+
+@pytest.fixture
+def tested(world):
+    world.sequence("one", TESTED)
+    world.leads(20)
+    world.tick()
+    return world
+
+
+def subjects(world, name):
+    """Let twenty more leads come and return the subjects that they get."""
+    before = len(world.mail())
+    world.land(leads=[{"email": f"{name}{i}@example.com", "source": "ONE"} for i in range(20)])
+    world.tick(hours=1)
+    return {m["Subject"] for m in world.mail()[before:]}
+
+
+def drawn(world):
+    return world.rows("select reason, count(*) from assignments group by all order by all")
+
+
+def test_a_declared_winner_goes_to_every_further_lead_until_it_is_taken_back(tested):
+    found = declare(tested.settings, "subject_1", "y", tested.now)
+    assert found == Ruling("subject_1", "y", False)
+    assert subjects(tested, "b") == {"New"}
+    assert drawn(tested) == [("hash", 20), ("winner", 20)]
+    declare(tested.settings, "subject_1", None, tested.now)
+    assert subjects(tested, "c") == {"Old", "New"}
+    assert drawn(tested) == [("hash", 40), ("winner", 20)]
+
+
+def test_a_declared_winner_is_what_is_promoted(tested):
+    declare(tested.settings, "subject_1", "y", tested.now)
+    found = promote(tested.settings, "subject_1")
+    assert found.arm == "y"
+    assert "nobody has looked" in found.warning
+
+
+def test_a_declared_winner_counts_more_than_an_automatic_one(tested):
+    tested.sequence(
+        "one", TESTED.replace("metric: replied", "metric: replied\n      decide: {auto: true}")
+    )
+    with open_ledger(tested.home) as con:
+        con.execute(
+            "insert into looks values ('subject_1', $n::date, $n, 'winner', 'x', 'named', '{}', $n, null)",
+            {"n": tested.now},
+        )
+    assert subjects(tested, "b") == {"Old"}
+    declare(tested.settings, "subject_1", "y", tested.now)
+    assert subjects(tested, "c") == {"New"}
+
+
+def test_while_an_experiment_is_paused_its_sequence_runs_and_nobody_is_drawn(tested):
+    assert pause_experiment(tested.settings, "subject_1", tested.now, is_paused=True).is_paused
+    assert subjects(tested, "b") == {"Old"}
+    assert drawn(tested) == [("hash", 20)]
+    tested.now = tested.now.replace(minute=30)
+    assert not pause_experiment(tested.settings, "subject_1", tested.now, is_paused=False).is_paused
+    assert subjects(tested, "c") == {"Old", "New"}
+    assert drawn(tested) == [("hash", 40)]
+
+
+def test_what_makes_no_sense_is_refused_in_words(tested):
+    settings, now = tested.settings, tested.now
+    with pytest.raises(DripError, match="Known: subject_1"):
+        declare(settings, "subject_9", "y", now)
+    with pytest.raises(DripError, match=r"no arm 'z'\. Known: x, y"):
+        declare(settings, "subject_1", "z", now)
+    with pytest.raises(DripError, match="No winner of subject_1 was declared"):
+        declare(settings, "subject_1", None, now)
+    with pytest.raises(DripError, match="is not paused"):
+        pause_experiment(settings, "subject_1", now, is_paused=False)
+    declare(settings, "subject_1", "x", now)
+    with pytest.raises(DripError, match="already"):
+        declare(settings, "subject_1", "x", now)
+    with open_ledger(tested.home) as con:
+        con.execute(
+            "insert into looks values ('subject_1', $n::date, $n, 'harmful', null, 'stopped', '{}', null, ['y'])",
+            {"n": now},
+        )
+    with pytest.raises(DripError, match="stopped for harm"):
+        declare(settings, "subject_1", "y", now)
