@@ -4,7 +4,7 @@ insert into marts.experiments by name
 select
     experiment_id, sequence_id, step_id, varies, metric, window_seconds, is_auto, origin, control,
     'open' as mode, null as planned_leads, 0.05 as alpha, 3 as count_arms, 6000 as count_units,
-    0 as count_conflicting_units, 'lead' as unit, 'weights' as allocation, false as has_changing_shares, timestamptz '2026-10-01 08:00:00+00' as registered_at
+    0 as count_conflicting_units, 'lead' as unit, 'weights' as allocation, false as has_changing_shares, ['unsubscribed', 'complained', 'bounced'] as guardrails, timestamptz '2026-10-01 08:00:00+00' as registered_at
 from (
     values
     ('welcome_subject', 'new_lead', 'welcome', 'content', 'clicked', 604800, true, 'live', 'plain'),

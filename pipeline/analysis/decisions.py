@@ -205,7 +205,7 @@ def _case(asked: _Asked, look: ExperimentLook) -> Case:
         exposures={
             name: [read_exposure(row) for row in asked.arms[name] if row["competes"]]
             for name in GUARDRAIL_METRICS
-            if name in asked.arms
+            if name in asked.row["guardrails"] and name in asked.arms
         },
         lost={row["arm"]: round(row["sum"]) for row in asked.arms.get(LOST, ())},
     )

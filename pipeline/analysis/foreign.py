@@ -17,6 +17,7 @@ from pipeline.analysis.adjustment import PairedSums, adjust_for_covariate, ratio
 from pipeline.analysis.arm_stats import ArmStats
 from pipeline.analysis.decision_rows import LOOKS_SCHEMA
 from pipeline.analysis.decisions import decide_experiments
+from pipeline.analysis.guardrails import METRICS
 from pipeline.settings import DripError
 
 # Metrics that are known by name; other columns are named by what they hold.
@@ -300,6 +301,7 @@ def _decide(
                 "count_conflicting_units": conflicting,
                 "allocation": "weights",
                 "has_changing_shares": False,
+                "guardrails": [*METRICS],
             }
         ]
     )

@@ -171,7 +171,8 @@ def _register(
             $varies as varies, $metric as metric, $window_seconds as window_seconds,
             $mode as mode, $planned_leads as planned_leads, $alpha as alpha, $is_auto as is_auto,
             $now as registered_at, 'live' as origin, $unit as unit, $allocation as allocation,
-            $definition as definition, $fingerprint as fingerprint
+            $definition as definition, $fingerprint as fingerprint,
+            $guardrails::varchar[] as guardrails
         """,
         {
             "experiment_id": test.experiment_id,
@@ -189,6 +190,7 @@ def _register(
             "allocation": test.allocation,
             "definition": write_definition(definition_of(sequence.sequence_id, step)),
             "fingerprint": fingerprint,
+            "guardrails": list(test.guardrails),
         },
     )
     con.executemany("insert into arms values (?, ?, ?, ?, ?)", _arm_rows(step, held_out))

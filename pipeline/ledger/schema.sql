@@ -149,7 +149,8 @@ create table experiments (
     unit varchar not null default 'lead',       -- lead | account: who gets one arm
     allocation varchar not null default 'weights',  -- equal | weights | thompson: how arms are drawn
     definition json,                    -- what may not change once somebody was drawn; null for imports
-    fingerprint varchar                 -- hash of the definition
+    fingerprint varchar,                -- hash of the definition
+    guardrails varchar[] not null default ['unsubscribed', 'complained', 'bounced']  -- what is watched for harm
 );
 
 create table arms (

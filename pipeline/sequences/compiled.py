@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pipeline.sequences.calendars import Calendar
 from pipeline.sequences.vocabulary import NO_CONTACT
@@ -104,6 +104,11 @@ class Variant:
     is_present: bool = True
 
 
+# What no arm may raise; a test says which of them stop an arm.
+Guardrail = Literal["unsubscribed", "complained", "bounced"]
+GUARDRAILS: tuple[Guardrail, ...] = get_args(Guardrail)
+
+
 @dataclass(frozen=True)
 class Experiment:
     """A test on one step.
@@ -113,6 +118,7 @@ class Experiment:
         metric: replied | clicked | opened | answered | goal(name) | revenue(name).
         window_seconds: Outcome window from the assignment.
         planned_leads: All arms together; a guess in open mode, or None.
+        guardrails: What is watched for harm, of GUARDRAILS.
     """
 
     experiment_id: str
@@ -128,6 +134,7 @@ class Experiment:
     variants: tuple[Variant, ...]
     unit: Literal["lead", "account"] = "lead"
     allocation: Literal["equal", "weights", "thompson"] = "equal"
+    guardrails: tuple[Guardrail, ...] = GUARDRAILS
 
 
 Message = Literal["email", "sms", "call", "whatsapp", "task", "linkedin", "webhook", "form", "best"]
@@ -297,7 +304,8 @@ def _read_step(data: dict[str, Any]) -> CompiledStep:
 
 def _read_experiment(data: dict[str, Any]) -> Experiment:
     variants = (_read_variant(variant) for variant in data["variants"])
-    return Experiment(**data | {"variants": tuple(variants)})
+    guardrails = tuple(data.get("guardrails", GUARDRAILS))
+    return Experiment(**data | {"variants": tuple(variants), "guardrails": guardrails})
 
 
 def _read_variant(data: dict[str, Any]) -> Variant:

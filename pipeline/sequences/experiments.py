@@ -7,7 +7,7 @@ deciding (`analysis`).
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from pipeline.sequences.compiled import Delay, Experiment, Variant, Varies
+from pipeline.sequences.compiled import GUARDRAILS, Delay, Experiment, Variant, Varies
 from pipeline.sequences.model import ExperimentFile, StepFile, VariantFile, Workspace, suggest
 from pipeline.sequences.yaml_file import KeyPath
 
@@ -237,6 +237,7 @@ def build_experiment(
         variants=variants,
         unit=test.unit,
         allocation="weights" if test.weights else test.allocation,
+        guardrails=tuple(name for name in GUARDRAILS if name in test.decide.guardrails),
     )
 
 

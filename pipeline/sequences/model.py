@@ -27,7 +27,7 @@ from pydantic_core import ErrorDetails
 
 from pipeline.sequences.calendars import DAY_NAMES, MINUTES_PER_DAY, list_zones
 from pipeline.sequences.closed_days import read_holidays
-from pipeline.sequences.compiled import Delay
+from pipeline.sequences.compiled import GUARDRAILS, Delay, Guardrail
 from pipeline.sequences.durations import parse_delay, parse_seconds
 from pipeline.sequences.presets import with_preset
 from pipeline.sequences.problems import Problem
@@ -37,7 +37,6 @@ from pipeline.sequences.yaml_file import KeyPath, YamlFile
 Model = TypeVar("Model", bound=BaseModel)
 
 NOT_YET = {
-    "guardrails": "guardrails are not supported yet: remove the line and watch the review",
     "starts_at": "a file has no start date: write status: paused until then, or enroll each lead "
     "with `drip enroll SEQUENCE --lead WHO --starts-at WHEN`",
     "providers": "providers are not supported yet: write `transports:` of kind maildir, smtp or "
@@ -497,11 +496,6 @@ class EnrollFile(_Strict):
     holdout: Percent = 0.0
 
 
-def _refuse(name: str, value: object) -> None:
-    if value is not None:
-        raise ValueError(NOT_YET[name])
-
-
 class CalendarFile(_Strict):
     """When a sequence may contact people (R3).
 
@@ -605,7 +599,9 @@ class DecideFile(_Strict):
     leads: int | None = Field(default=None, ge=10)
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
     auto: bool = False
-    guardrails: Annotated[None, BeforeValidator(lambda value: _refuse("guardrails", value))] = None
+    guardrails: list[Annotated[Guardrail, _choice(GUARDRAILS)]] = Field(
+        default=[*GUARDRAILS], max_length=len(GUARDRAILS)
+    )
 
 
 class ExperimentFile(_Strict):

@@ -32,6 +32,7 @@ def experiment(experiment_id="subject", **changed):
         "count_conflicting_units": 0,
         "allocation": "weights",
         "has_changing_shares": False,
+        "guardrails": ["unsubscribed", "complained", "bounced"],
         **changed,
     }
 
@@ -337,6 +338,8 @@ def test_complaints_of_all_leads_so_far_stop_an_arm_and_are_no_secondary_metric(
     assert decisions.select("state", "winner").row(0) == ("harmful", None)
     assert json.loads(decisions["evidence"][0])["stopped"] == ["b"]
     assert comparisons["metric"].unique().to_list() == ["replied"]
+    unwatched, _ = decide([experiment(guardrails=["unsubscribed"])], with_harm())
+    assert unwatched["state"].to_list() == ["winner"]
     calm, _ = decide([experiment()], with_harm((8, 9)))
     assert calm["state"].to_list() == ["winner"]
 

@@ -220,7 +220,11 @@ def row_of(**changes):
         ("winner", {"is_auto": True}, "Applied by itself: the engine gives b to every lead"),
         ("winner", {}, "A person decides: `drip promote subject_1` writes b into the step"),
         ("running", DECLARED, "A person declared c the winner on 2026-11-05: every lead"),
-        ("collecting", {"paused_at": DECLARED["declared_at"]}, "`drip resume experiment subject_1`"),
+        (
+            "collecting",
+            {"paused_at": DECLARED["declared_at"]},
+            "`drip resume experiment subject_1`",
+        ),
         ("winner", {"origin": "import", "is_auto": True}, "Nothing: it is imported history"),
         ("either_of", {}, "take the simpler of these arms"),
         ("no_difference", {}, "Keep a."),

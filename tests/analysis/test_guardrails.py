@@ -8,11 +8,13 @@ from scipy import integrate, stats
 
 from pipeline.analysis.guardrails import (
     CONCENTRATION,
+    METRICS,
     Exposure,
     is_not_inferior,
     one_sided_log_e,
     watch_arms,
 )
+from pipeline.sequences.compiled import GUARDRAILS
 from tests.analysis.conftest import OTHERS
 
 
@@ -134,3 +136,7 @@ def test_harm_is_stopped_as_often_as_designed(calibration, rates, metric, least,
     calibration.note(OTHERS, question, stopped / tests, target, draws=tests, seed=91)
     error = 2 * math.sqrt(max(least, most % 1) * (1 - max(least, most % 1)) / tests)
     assert least - error <= stopped / tests <= most + error
+
+
+def test_every_guardrail_that_a_file_may_name_is_watched():
+    assert METRICS == GUARDRAILS

@@ -78,7 +78,8 @@ final as (
         coalesce(s.has_changing_shares, false) as has_changing_shares,
         r.declared_arm,
         r.declared_at,
-        r.paused_at
+        r.paused_at,
+        e.guardrails
     from experiments as e
     left join controls as c on e.experiment_id = c.experiment_id
     left join drawn as d on e.experiment_id = d.experiment_id

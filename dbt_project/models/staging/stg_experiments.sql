@@ -19,7 +19,8 @@ renamed as (
         origin,
         unit,
         allocation,
-        definition
+        definition,
+        guardrails
     from source
 )
 

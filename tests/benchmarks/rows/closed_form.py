@@ -15,6 +15,7 @@ import polars as pl
 from pipeline.analysis.arm_columns import compared_arms, order_days
 from pipeline.analysis.decision_rows import LOOKS_SCHEMA
 from pipeline.analysis.decisions import decide_experiments
+from pipeline.analysis.guardrails import METRICS
 from pipeline.analysis.metric_looks import look_at_metrics
 from pipeline.analysis.pairs import DEFAULT_PAIR_LEADS
 from tests.benchmarks.alone import run_alone
@@ -133,6 +134,7 @@ def draw(count: int, seed: int = 1) -> tuple[pl.DataFrame, pl.DataFrame]:
             count_conflicting_units=pl.lit(0),
             allocation=pl.lit("weights"),
             has_changing_shares=pl.lit(value=False),
+            guardrails=pl.lit([*METRICS]),
         )
     )
     return experiments, days
