@@ -35,6 +35,18 @@ goals: {sale: "webhook:webhook"}
 
 ALWAYS = 'calendar: {days: [mon, tue, wed, thu, fri, sat, sun], hours: "00:00-24:00"}\n'
 
+TESTED = """\
+  - id: a
+    channel: email
+    subject: Old
+    body: templates/hello.md
+    experiment:
+      id: subject_1
+      control: x
+      metric: replied
+      variants: [{id: x}, {id: y, subject: New}]
+"""
+
 
 def check_accounts(con: duckdb.DuckDBPyConnection) -> datetime | None:
     """Hold up the accounts at the end of a step of a tick, before it commits."""
@@ -149,3 +161,12 @@ class World:
 def world(home: Path, tmp_path: Path) -> World:
     """A workspace with one e-mail and one SMS sender, and no sequence yet."""
     return World(home, tmp_path / "sequences")
+
+
+@pytest.fixture
+def tested(world: World) -> World:
+    """Twenty leads have come to the test `subject_1` of two subjects, Old and New."""
+    world.sequence("one", TESTED)
+    world.leads(20)
+    world.tick()
+    return world

@@ -6,26 +6,6 @@ from pipeline.engine.promotion import promote
 from pipeline.ledger.store import open_ledger
 from pipeline.settings import DripError
 
-TESTED = """\
-  - id: a
-    channel: email
-    subject: Old
-    body: templates/hello.md
-    experiment:
-      id: subject_1
-      control: x
-      metric: replied
-      variants: [{id: x}, {id: y, subject: New}]
-"""
-
-
-@pytest.fixture
-def tested(world):
-    world.sequence("one", TESTED)
-    world.leads(4)
-    world.tick()
-    return world
-
 
 def look(world, state, winner):
     with open_ledger(world.settings.home) as con:
@@ -45,7 +25,7 @@ def test_the_winner_of_the_last_look_is_the_step_and_who_comes_next_gets_it(test
     tested.land(leads=[{"email": f"n{i}@example.com", "source": "ONE"} for i in range(4)])
     tested.tick()
     assert [m["Subject"] for m in tested.mail()[before:]] == ["New"] * 4
-    assert tested.rows("select count(*) from assignments") == [(4,)]
+    assert tested.rows("select count(*) from assignments") == [(20,)]
 
 
 def test_without_a_winner_a_person_decides_and_is_told_what_the_ledger_says(tested):

@@ -6,26 +6,7 @@ from pipeline.engine.promotion import promote
 from pipeline.engine.rulings import Ruling, declare, pause_experiment
 from pipeline.ledger.store import open_ledger
 from pipeline.settings import DripError
-
-TESTED = """\
-  - id: a
-    channel: email
-    subject: Old
-    body: templates/hello.md
-    experiment:
-      id: subject_1
-      control: x
-      metric: replied
-      variants: [{id: x}, {id: y, subject: New}]
-"""
-
-
-@pytest.fixture
-def tested(world):
-    world.sequence("one", TESTED)
-    world.leads(20)
-    world.tick()
-    return world
+from tests.engine.conftest import TESTED
 
 
 def subjects(world, name):
