@@ -45,7 +45,7 @@ def pause(
     from pipeline.engine.pauses import pause as run_pause
 
     if scope == "experiment":
-        _show_ruling(_pause_experiment(name, is_paused=True), as_json)
+        _show_ruling(_pause_experiment(name, is_paused=True, reason=reason), as_json)
         return
 
     report = run_pause(current_settings(), _target(scope, name), utc_now(), reason)
@@ -238,12 +238,12 @@ def _target(scope: str, name: str | None) -> "Target":
     raise DripError(f"{scope!r} is no scope. Write one of: {', '.join(SCOPES)}.")
 
 
-def _pause_experiment(name: str | None, *, is_paused: bool) -> "Ruling":
+def _pause_experiment(name: str | None, *, is_paused: bool, reason: str = "") -> "Ruling":
     from pipeline.engine.rulings import pause_experiment
 
     if name is None:
         raise DripError("Which experiment? `drip query 'from marts.experiments'` lists them.")
-    return pause_experiment(current_settings(), name, utc_now(), is_paused=is_paused)
+    return pause_experiment(current_settings(), name, utc_now(), is_paused=is_paused, reason=reason)
 
 
 def _show_ruling(ruling: "Ruling", as_json: bool) -> None:

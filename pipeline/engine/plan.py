@@ -60,38 +60,49 @@ def plan(
     postponed, skipped, held_out).
     """
     totals: dict[str, int] = {}
+    controls, total = _find_due(con, now)
+    if total == 0:
+        return totals  # Most ticks: what follows is for those that have something to do.
     conditions = {
         "step_when": _step_conditions(programme),
         "branch_target": _branch_targets(programme),
     }
     asking = _asking_history(programme)
     con.execute(_NO_HISTORY)
-    while True:
-        run_file(con, _HERE / "plan.sql", now=now)
-        controls, total = con.execute(
-            "select count(*) filter (where channel is null), count(*) from due"
-        ).fetchall()[0]
-        if total == 0:
-            return totals
+    while total:
         apply_arms(con, programme.varied, salt)
-        if controls and settle_waits(con, programme.steps, salt):
-            continue
-        if asking:
-            run_file(
-                con,
-                _HERE / "plan_history.sql",
-                asking=asking,
-                span=STEP_SPAN,
-                judged=JUDGED_SECONDS,
-                now=now,
-            )
-        if controls:
-            run_file(con, _HERE / "plan_control.sql", expressions=conditions)
-            advance(con, salt)
-        else:
-            # Messages wait until no branch is left, so that a limit sees all of them at once.
-            for outcome, count in _plan_messages(con, programme, conditions, salt, now).items():
-                totals[outcome] = totals.get(outcome, 0) + count
+        if not (controls and settle_waits(con, programme.steps, salt)):
+            if asking:
+                _gather_history(con, asking, now)
+            if controls:
+                run_file(con, _HERE / "plan_control.sql", expressions=conditions)
+                advance(con, salt)
+            else:
+                # Messages wait until no branch is left, so that a limit sees all of them at once.
+                for outcome, count in _plan_messages(con, programme, conditions, salt, now).items():
+                    totals[outcome] = totals.get(outcome, 0) + count
+        controls, total = _find_due(con, now)
+    return totals
+
+
+def _find_due(con: duckdb.DuckDBPyConnection, now: datetime) -> tuple[int, int]:
+    """Create `due`; return how many steps in it send nothing, and how many it has."""
+    run_file(con, _HERE / "plan.sql", now=now)
+    controls, total = con.execute(
+        "select count(*) filter (where channel is null), count(*) from due"
+    ).fetchall()[0]
+    return int(controls), int(total)
+
+
+def _gather_history(con: duckdb.DuckDBPyConnection, asking: list[int], now: datetime) -> None:
+    run_file(
+        con,
+        _HERE / "plan_history.sql",
+        asking=asking,
+        span=STEP_SPAN,
+        judged=JUDGED_SECONDS,
+        now=now,
+    )
 
 
 def _plan_messages(

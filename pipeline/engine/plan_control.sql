@@ -3,24 +3,12 @@
 
 create or replace temp table moving as
 with judged as (
-    -- Conditions name the lead's fields; only those that one of them names are read.
     select
         due.*,
         /*step_when*/ true as holds,
         /*branch_target*/ null as target_ix
     from due
-    left join (
-        select
-            d.enrollment_id as known_id,
-            l.source as lead_source,
-            l.country as lead_country,
-            l.timezone as lead_timezone,
-            l.created_at as lead_created_at,
-            l.attributes as lead_attributes
-        from due as d
-        inner join leads as l on d.lead_id = l.lead_id
-    ) as known
-        on due.enrollment_id = known.known_id
+    left join known on due.enrollment_id = known.known_id
     left join history on due.enrollment_id = history.enrollment_id
     where due.channel is null
 )

@@ -17,20 +17,8 @@ select
         when not (/*step_when*/ true) then 'condition'
         when due.is_absent then 'experiment'
     end as stopped_by
--- Conditions name the lead's fields; only those that one of them names are read.
 from due
-left join (
-    select
-        d.enrollment_id as known_id,
-        l.source as lead_source,
-        l.country as lead_country,
-        l.timezone as lead_timezone,
-        l.created_at as lead_created_at,
-        l.attributes as lead_attributes
-    from due as d
-    inner join leads as l on d.lead_id = l.lead_id
-) as known
-    on due.enrollment_id = known.known_id
+left join known on due.enrollment_id = known.known_id
 left join history on due.enrollment_id = history.enrollment_id
 inner join slot_window as w
     on

@@ -270,17 +270,28 @@ def _create_relations(
     con.execute(
         """
         create or replace temp table winner as
-        select experiment_id, min_by(winner, applied_at) as arm, false as is_declared
-        from looks
-        where
-            applied_at is not null and winner is not null
-            and (experiment_id, winner) not in (select (experiment_id, arm) from stopped_arm)
-            and experiment_id not in (select experiment_id from ruling where declared_arm != '')
-        group by experiment_id
+        with declared as (
+            select experiment_id, declared_arm as arm
+            from ruling
+            where declared_arm is not null
+        ),
+
+        sound as (
+            select experiment_id, winner as arm, applied_at
+            from looks
+            where
+                applied_at is not null and winner is not null
+                and (experiment_id, winner) not in (select (experiment_id, arm) from stopped_arm)
+        )
+
+        select experiment_id, arm, true as is_declared
+        from declared
+        anti join stopped_arm using (experiment_id, arm)
         union all
-        select experiment_id, declared_arm, true
-        from ruling
-        where declared_arm != ''
+        select experiment_id, min_by(arm, applied_at), false
+        from sound
+        anti join declared using (experiment_id)
+        group by experiment_id
         """
     )
 

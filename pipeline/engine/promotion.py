@@ -13,7 +13,7 @@ from pipeline.ledger.store import open_ledger
 from pipeline.sequences.promote import find_experiment, promote_arm
 from pipeline.settings import DripError, Settings
 
-_DECLARED = "select declared_arm from ruling where experiment_id = ? and declared_arm != ''"
+_DECLARED = "select declared_arm from ruling where experiment_id = ? and declared_arm is not null"
 _LAST_LOOK = """
     select looked_on, state, winner, reason
     from looks

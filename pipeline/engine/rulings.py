@@ -18,7 +18,9 @@ RULING = """
 create or replace temp table ruling as
 select
     name as experiment_id,
-    max_by(result, acted_at) filter (where act in ('declared', 'undeclared')) as declared_arm,
+    nullif(
+        max_by(result, acted_at) filter (where act in ('declared', 'undeclared')), ''
+    ) as declared_arm,
     coalesce(
         max_by(act, acted_at) filter (where act in ('paused', 'resumed')) = 'paused', false
     ) as is_paused
@@ -70,9 +72,16 @@ def declare(settings: Settings, experiment_id: str, arm: str | None, now: dateti
 
 
 def pause_experiment(
-    settings: Settings, experiment_id: str, now: datetime, *, is_paused: bool
+    settings: Settings, experiment_id: str, now: datetime, *, is_paused: bool, reason: str = ""
 ) -> Ruling:
     """Pause an experiment, or let it go on: the sequence runs, and nobody is drawn meanwhile.
+
+    Args:
+        settings: Home and sequences.
+        experiment_id: The experiment.
+        now: The moment.
+        is_paused: Whether it is to be paused.
+        reason: Why, for whoever asks later.
 
     Raises:
         DripError: there is no such experiment, or it stands so already.
@@ -82,7 +91,7 @@ def pause_experiment(
         if before.is_paused == is_paused:
             stands = "is paused already" if is_paused else "is not paused"
             raise DripError(f"Experiment {experiment_id} {stands}.")
-        return _rule(con, experiment_id, now, "paused" if is_paused else "resumed", "")
+        return _rule(con, experiment_id, now, "paused" if is_paused else "resumed", reason)
 
 
 def _read(con: duckdb.DuckDBPyConnection, experiment_id: str) -> Ruling:
@@ -94,7 +103,7 @@ def _read(con: duckdb.DuckDBPyConnection, experiment_id: str) -> Ruling:
         )
     con.execute(RULING)
     rows: list[tuple[Any, ...]] = con.execute(
-        "select nullif(declared_arm, ''), is_paused from ruling where experiment_id = ?",
+        "select declared_arm, is_paused from ruling where experiment_id = ?",
         [experiment_id],
     ).fetchall()
     arm, is_paused = rows[0] if rows else (None, False)

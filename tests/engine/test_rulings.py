@@ -17,6 +17,15 @@ def subjects(world, name):
     return {m["Subject"] for m in world.mail()[before:]}
 
 
+def stop_new_words(world):
+    """Let a look find that arm y does harm."""
+    with open_ledger(world.home) as con:
+        con.execute(
+            "insert into looks values ('subject_1', $n::date, $n, 'harmful', null, 'stopped', '{}', null, ['y'])",
+            {"n": world.now},
+        )
+
+
 def drawn(world):
     return world.rows("select reason, count(*) from assignments group by all order by all")
 
@@ -29,6 +38,13 @@ def test_a_declared_winner_goes_to_every_further_lead_until_it_is_taken_back(tes
     declare(tested.settings, "subject_1", None, tested.now)
     assert subjects(tested, "c") == {"Old", "New"}
     assert drawn(tested) == [("hash", 40), ("winner", 20)]
+
+
+def test_a_declared_winner_that_does_harm_later_goes_to_nobody_any_more(tested):
+    declare(tested.settings, "subject_1", "y", tested.now)
+    stop_new_words(tested)
+    assert subjects(tested, "b") == {"Old"}
+    assert "winner" not in dict(drawn(tested))
 
 
 def test_a_declared_winner_is_what_is_promoted(tested):
@@ -53,7 +69,11 @@ def test_a_declared_winner_counts_more_than_an_automatic_one(tested):
 
 
 def test_while_an_experiment_is_paused_its_sequence_runs_and_nobody_is_drawn(tested):
-    assert pause_experiment(tested.settings, "subject_1", tested.now, is_paused=True).is_paused
+    paused = pause_experiment(
+        tested.settings, "subject_1", tested.now, is_paused=True, reason="prices are wrong"
+    )
+    assert paused.is_paused
+    assert tested.rows("select act, result from operator_acts") == [("paused", "prices are wrong")]
     assert subjects(tested, "b") == {"Old"}
     assert drawn(tested) == [("hash", 20)]
     tested.now = tested.now.replace(minute=30)
@@ -75,10 +95,6 @@ def test_what_makes_no_sense_is_refused_in_words(tested):
     declare(settings, "subject_1", "x", now)
     with pytest.raises(DripError, match="already"):
         declare(settings, "subject_1", "x", now)
-    with open_ledger(tested.home) as con:
-        con.execute(
-            "insert into looks values ('subject_1', $n::date, $n, 'harmful', null, 'stopped', '{}', null, ['y'])",
-            {"n": now},
-        )
+    stop_new_words(tested)
     with pytest.raises(DripError, match="stopped for harm"):
         declare(settings, "subject_1", "y", now)
