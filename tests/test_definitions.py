@@ -1,6 +1,7 @@
 """The code locations. `.venv/bin/python tests/test_definitions.py` writes the snapshot anew."""
 
 import hashlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,7 @@ import dagster as dg
 import pytest
 
 from pipeline.definitions import assemble_refresh, assemble_ticks, zone_of
+from pipeline.defs.instance import prepare_instance
 from pipeline.defs.manifest import prepare_manifest, read_manifest
 from pipeline.ledger.locks import hold_lock
 from pipeline.settings import Settings, child_environment, load_settings, utc_now
@@ -82,6 +84,26 @@ def test_the_graph_is_the_one_that_was_agreed_on(locations: dict[str, dg.Definit
 def test_both_locations_can_be_loaded(locations: dict[str, dg.Definitions]) -> None:
     for location in locations.values():
         dg.Definitions.validate_loadable(location)
+
+
+@pytest.mark.prove
+def test_dagster_finds_nothing_wrong_with_both_locations(tmp_path: Path) -> None:
+    folder = prepare_instance(tmp_path)
+    done = subprocess.run(
+        [
+            *(str(Path(sys.executable).with_name("dagster")), "definitions", "validate"),
+            *("--workspace", str(folder / "workspace.yaml")),
+        ],
+        env=child_environment(load_settings(home=tmp_path)) | {"DAGSTER_HOME": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    told = done.stdout + done.stderr
+    assert done.returncode == 0, told
+    for name in ("ticks", "refresh"):
+        assert f"Validation successful for code location {name}." in told
+    assert not re.search("WARNING|ERROR", told), told
 
 
 def test_every_asset_has_its_group_kinds_owner_and_description(

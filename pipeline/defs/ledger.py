@@ -19,6 +19,9 @@ from pipeline.settings import Settings
 Clock = Callable[[], datetime]
 
 OWNERS = ["team:growth"]
+# For jobs whose run may be killed by the system: another one from its first step, since what a run
+# has made goes with it.
+RETRY_TAGS = {"dagster/max_retries": "1", "dagster/retry_strategy": "ALL_STEPS"}
 GROUP = "ledger"
 SENDS = dg.AssetKey([GROUP, "sends"])
 _ROW_COUNTS = Path(__file__).with_name("row_counts.sql")

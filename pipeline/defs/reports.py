@@ -8,7 +8,7 @@ import dagster as dg
 
 from pipeline.analysis.review import write_review
 from pipeline.defs.freshness import PUBLISHED
-from pipeline.defs.ledger import OWNERS, Clock
+from pipeline.defs.ledger import OWNERS, RETRY_TAGS, Clock
 from pipeline.defs.warehouse import WEEKS
 from pipeline.sequences.compile import load_workspace
 from pipeline.settings import Settings
@@ -44,6 +44,7 @@ weekly_review_job = dg.define_asset_job(
     "weekly_review_job",
     selection=dg.AssetSelection.assets(weekly_review),
     description="Write the weekly review from what is published; a backfill writes earlier ones.",
+    tags=RETRY_TAGS,
     executor_def=dg.in_process_executor,
     config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},
 )

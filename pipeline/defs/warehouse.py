@@ -24,7 +24,7 @@ from dagster_dbt import (
 
 from pipeline.analysis.refresh import new_refresh_id, record_job, record_looks
 from pipeline.defs.freshness import POLICY, PUBLISHED
-from pipeline.defs.ledger import OWNERS, TABLES, Clock
+from pipeline.defs.ledger import OWNERS, RETRY_TAGS, TABLES, Clock
 from pipeline.defs.manifest import read_manifest
 from pipeline.sequences.compile import load_workspace
 from pipeline.sequences.model import Workspace
@@ -318,7 +318,7 @@ refresh_job = dg.define_asset_job(
     selection=dg.AssetSelection.groups(GROUP, "intermediate", "marts", "analysis")
     | dg.AssetSelection.assets(LOOKS),
     description="Copy, build, analyse, audit, publish, and write back the day's looks.",
-    tags={"store": "warehouse", "dagster/max_runtime": "3600"},
+    tags={"store": "warehouse", "dagster/max_runtime": "3600"} | RETRY_TAGS,
     executor_def=dg.in_process_executor,
     config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},
 )

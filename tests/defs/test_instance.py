@@ -4,6 +4,9 @@ import dagster as dg
 import pytest
 
 from pipeline.defs.instance import POOLS, dagster_home, fail_dead_runs, prepare_instance
+from pipeline.defs.ledger import tick_job
+from pipeline.defs.reports import weekly_review_job
+from pipeline.defs.warehouse import refresh_job
 
 
 def test_a_fresh_home_has_its_pools_limited_before_the_first_run(tmp_path: Path) -> None:
@@ -36,3 +39,23 @@ def test_runs_that_died_with_the_last_start_are_marked_as_failed(
         assert statuses[dead.run_id] == dg.DagsterRunStatus.FAILURE
         assert statuses[done.run_id] == dg.DagsterRunStatus.SUCCESS
         assert fail_dead_runs(instance) == 0
+
+
+def test_a_killed_refresh_begins_anew_once_and_a_tick_waits_for_its_sensor(tmp_path: Path) -> None:
+    with dg.DagsterInstance.from_config(str(prepare_instance(tmp_path))) as instance:
+        is_retried = {}
+        for job in (refresh_job, weekly_review_job, tick_job):
+            run = dg.DagsterRun(
+                job_name=job.name, status=dg.DagsterRunStatus.STARTED, tags=job.tags or {}
+            )
+            dead = instance.add_run(run)
+            fail_dead_runs(instance)
+            [found] = instance.get_runs(filters=dg.RunsFilter(run_ids=[dead.run_id]))
+            is_retried[job.name] = found.tags["dagster/will_retry"]
+        assert is_retried == {
+            "refresh_job": "true",
+            "weekly_review_job": "true",
+            "tick_job": "false",
+        }
+        # What a run has made goes with it.
+        assert (refresh_job.tags or {})["dagster/retry_strategy"] == "ALL_STEPS"
