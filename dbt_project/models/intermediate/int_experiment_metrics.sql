@@ -7,6 +7,10 @@ versions as (
     select * from {{ ref('stg_sequence_versions') }}
 ),
 
+units as (
+    select * from {{ ref('int_assigned_units') }}
+),
+
 unit_leads as (
     select * from {{ ref('int_unit_leads') }}
 ),
@@ -40,7 +44,26 @@ goals as (
     select * from reached_goals
 ),
 
--- What a lead paid in all before the test was registered: the cap is known beforehand, and the same for all arms.
+-- An imported test is registered after its end: what it brought itself is no history.
+first_draws as (
+    select
+        e.experiment_id,
+        min(u.assigned_at) as first_at
+    from experiments as e
+    inner join units as u on e.experiment_id = u.experiment_id
+    where e.origin = 'import'
+    group by e.experiment_id
+),
+
+begun as (
+    select
+        e.experiment_id,
+        least(e.registered_at, d.first_at) as begun_at
+    from experiments as e
+    left join first_draws as d on e.experiment_id = d.experiment_id
+),
+
+-- What a lead paid in all before the test began: the cap is known beforehand, and the same for all arms.
 payers as (
     select
         g.experiment_id,
@@ -48,8 +71,8 @@ payers as (
         c.lead_id,
         sum(cast(c.revenue as double)) as paid
     from goals as g
-    inner join experiments as e on g.experiment_id = e.experiment_id
-    inner join conversions as c on g.goal_name = c.goal_name and c.converted_at < e.registered_at
+    inner join begun as b on g.experiment_id = b.experiment_id
+    inner join conversions as c on g.goal_name = c.goal_name and c.converted_at < b.begun_at
     where c.revenue > 0
     group by g.experiment_id, g.goal_name, c.lead_id
 ),
