@@ -47,13 +47,13 @@ def measure(bench: Bench) -> Iterator[Line]:
 
 
 def time_both(leads: int) -> tuple[float, float]:
-    """Return the median seconds of the estimates, and of the sort."""
+    """Return the median seconds of reading and estimating, and of the sort."""
     ours, floors = [], []
     with duckdb.connect() as con:
         con.execute(f"create table rows as {DRAW}", {"leads": leads})
         for _ in range(ROUNDS):
-            frame: pl.DataFrame = con.sql("from rows").pl()
             began = time.perf_counter()
+            frame: pl.DataFrame = con.sql("from rows").pl()
             curves, times = conversion_curves(frame), conversion_times(frame)
             ours.append(time.perf_counter() - began)
             assert (curves["sequence_id"].n_unique(), times.height) == (20, 40)
