@@ -11,7 +11,11 @@ with groups as (
 ),
 
 sends as (
-    select count(*) as count_sent from {{ ref('sends') }}
+    select
+        count(*) as count_sent,
+        coalesce(sum(cost), 0) as cost,
+        coalesce(sum(attributed_revenue), 0) as revenue
+    from {{ ref('sends') }}
     where was_sent
 ),
 
@@ -24,6 +28,7 @@ credits as (
 select
     g.*,
     s.count_sent as count_sent_in_all,
+    s.cost as cost_in_all,
     c.revenue as revenue_in_all
 from groups as g
 cross join sends as s
@@ -31,4 +36,5 @@ cross join credits as c
 where
     g.count_sent <> s.count_sent
     or g.revenue <> c.revenue
-    or g.cost <> (select max(cost) from groups)
+    or s.revenue <> c.revenue
+    or g.cost <> s.cost

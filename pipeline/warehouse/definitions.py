@@ -260,7 +260,8 @@ def _dimensions(model: dict[str, Any], models: list[dict[str, Any]]) -> list[Dim
         if column["type"] != "time" or other is _with_primary(entity, model, models)[0]
         if column["name"] != _NO_DAY
     ]
-    ids = {_primary(other) for other in models}
+    # Rows with days are facts, known by a number; a sequence is known by its name.
+    ids = {_primary(one) for one in models if one["defaults"]["agg_time_dimension"] != _NO_DAY}
     keys = [
         Dimension(e["name"], f"Column {e['expr']}.", is_key=e["name"] in ids)
         for e in model["entities"]

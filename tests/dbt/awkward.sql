@@ -56,7 +56,12 @@ select
     *, 'v1' as version, enrollment_id as lead_id, 'ann' as sender, 'live' as origin,
     case when was_sent then date '2026-02-27' + cast(send_id as integer) end as sent_on,
     case when was_sent then timestamptz '2026-02-27 12:00:00Z' + interval (send_id) day end as handed_over_at,
-    false as is_delivery_inferred, was_clicked as was_clicked_any
+    false as is_delivery_inferred, was_clicked as was_clicked_any,
+    if(channel = 'email', 'templates/' || coalesce(variant, 'hello') || '.md', sequence_id || '/' || step_id) as template,
+    -- 1 and 2 share an order, 3 is in euros and without a price, 10 was reversed; the text cost nothing.
+    case send_id when 1 then 0.01 when 2 then 0 when 7 then 0.02 end as cost,
+    case send_id when 1 then 0.25 when 2 then 0.75 when 3 then 1 when 10 then 1 else 0 end as attributed_conversions,
+    case send_id when 1 then 30.0625 when 2 then 90.1875 when 10 then 0 else 0 end as attributed_revenue
 from (
     values
     (1, 1, 'twice', 'hello', 0, 'email', 'a', 'handed_over', true, true, true, true, true, false, false, false, false, true),
@@ -142,3 +147,7 @@ select *
 from (
     values ('mixed', 4, 1, 2, 1, 0), ('twice', 0, 0, 0, 0, 0), ('held', 3, 0, 9, 0, 2)
 ) as t (sequence_id, count_due, count_retry_due, count_scheduled, count_in_flight, count_paused);
+
+insert into marts.sequence_leaderboard by name
+select *
+from (values ('mixed', 'spring'), ('twice', 'spring'), ('pounds', null), ('held', 'autumn')) as t (sequence_id, campaign);

@@ -536,7 +536,7 @@ def test_results_and_cost_are_grouped_in_every_way(ask: Ask) -> None:
     # The first mail was before any price, the last one dearer; the text's price is in euros.
     mails = [5, 3, 1, 1.0, Decimal(0), Decimal("0.05"), 1, Decimal("-0.05")]
     texts = [1, 1, 0, 1.0, Decimal(100), Decimal(0), 1, None]
-    both = [6, 4, 1, 2.0, Decimal(100), Decimal("0.05"), 2, Decimal("99.95")]
+    both = [6, 4, 1, 2.0, Decimal(100), Decimal("0.05"), 2, Decimal("-0.05")]
     assert rows == {
         ("channel", "email"): mails,
         ("channel", "sms"): texts,

@@ -39,7 +39,17 @@ CONTACT = "was_sent and channel in ('email', 'sms', 'call', 'whatsapp', 'form')"
 MESSAGE = "was_sent and channel in ('email', 'sms', 'whatsapp')"
 ATTEMPTED = "sum(count_attempted)"
 
+CAMPAIGN = """(
+    select max(q.campaign) from marts.sequence_leaderboard as q where q.sequence_id = s.sequence_id
+)"""
+
 SOURCES = [
+    Source(
+        rows="marts.sequence_leaderboard",
+        day=None,
+        by={"campaign": "campaign", "sequence": "sequence_id"},
+        numbers={"sequences": "count(*)"},
+    ),
     Source(
         rows="marts.leads",
         day="created_on",
@@ -60,7 +70,7 @@ SOURCES = [
     Source(
         rows="marts.enrollments",
         day="enrolled_on",
-        by={"sequence_id": "sequence_id", "end_reason": "end_reason"},
+        by={"sequence_id": "sequence_id", "end_reason": "end_reason", "campaign": CAMPAIGN},
         numbers={
             "enrolled": count(ENROLLED),
             "active": count(f"{ENROLLED} and status in ('active', 'paused')"),
@@ -105,7 +115,14 @@ SOURCES = [
     Source(
         rows="marts.sends",
         day="sent_on",
-        by={"send__channel": "channel", "step": "step_id", "variant": "variant"},
+        by={
+            "send__channel": "channel",
+            "step": "step_id",
+            "variant": "variant",
+            "template": "template",
+            # Campaigns are those of awkward.sql and of small_ledger.sql.
+            "campaign": CAMPAIGN,
+        },
         numbers={
             "sent": count("was_sent"),
             "delivered": count("was_sent and was_delivered"),
@@ -117,6 +134,13 @@ SOURCES = [
             "complained": count("was_sent and was_complained"),
             "unsubscribed": count("was_sent and was_unsubscribed"),
             "credited": count("was_converted"),
+            "sent_with_price": "count(cost)",
+            "cost": "sum(cost)",
+            "attributed_conversions": "sum(attributed_conversions)",
+            "attributed_revenue": "sum(attributed_revenue)",
+            "profit": "sum(attributed_revenue - cost) filter (where cost is not null)",
+            "cost_per_sent_with_price": share("sum(cost)", "count(cost)"),
+            "attributed_revenue_per_sent": share("sum(attributed_revenue)", count("was_sent")),
             "contacts": count(CONTACT),
             "contacts_delivered": count(f"{CONTACT} and was_delivered"),
             "contacts_opened": count(f"{CONTACT} and was_delivered and was_opened"),
@@ -290,7 +314,9 @@ def counted(home: Path, source: Source, *by: str, where: str = "true") -> dict[A
     """Count the numbers of a source in SQL of our own: by key, in the order of `numbers`."""
     keys = ", ".join(by) or "'all'"
     numbers = ", ".join(source.numbers.values())
-    rows = query(home, f"select {keys}, {numbers} from {source.rows} where {where} group by {keys}")
+    rows = query(
+        home, f"select {keys}, {numbers} from {source.rows} as s where {where} group by {keys}"
+    )
     return {row[0]: row[1:] for row in rows.rows()}
 
 
@@ -399,6 +425,38 @@ def test_a_metric_of_a_sequence_is_that_of_the_leaderboard(small_home: Path) -> 
     columns = ", ".join(LEADERBOARD.values())
     meant = query(small_home, f"select {columns} from marts.sequence_leaderboard").rows()
     assert [row[1:] for row in said] == meant
+
+
+RESULTS = {
+    "sent": "count_sent",
+    "cost": "cost",
+    "attributed_conversions": "conversions",
+    "attributed_revenue": "revenue",
+    "profit": "profit",
+    "cost_per_sent_with_price": "cost_per_priced_message",
+    "attributed_revenue_per_sent": "revenue_per_sent",
+    "contacts_opened": "count_opened",
+    "open_rate_per_delivered": "open_rate_per_delivered",
+    "click_rate_per_delivered": "click_rate_per_delivered",
+}
+
+
+@pytest.mark.parametrize("kind", ["channel", "sender", "template", "sequence", "campaign"])
+def test_a_metric_of_messages_is_that_of_their_results(small_home: Path, kind: str) -> None:
+    question = Question(tuple(RESULTS), by=(kind,), where="send__sent_on is not null")
+    said = {row[0]: row[1:] for row in ask(small_home, question).rows.rows()}
+    columns = ", ".join(RESULTS.values())
+    meant = query(
+        small_home, f"select name, {columns} from marts.message_results where kind = '{kind}'"
+    ).rows()
+    assert len(said) == len(meant)
+    for name, *numbers in meant:
+        # Nothing in the group has a price: the leaderboard says 0, a sum of nothing is null.
+        assert agree([one or 0 for one in said[name]], [one or 0 for one in numbers]), (
+            name,
+            said[name],
+            numbers,
+        )
 
 
 def test_who_runs_is_who_the_backlog_says(small_home: Path) -> None:

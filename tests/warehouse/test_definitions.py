@@ -23,7 +23,7 @@ revenue_per_enrolled average_days_to_conversion drop_off_rate_per_entered droppe
 average_minutes_to_open average_hours_to_reply delivery_rate_per_sent open_rate_per_sent click_rate_per_sent reply_rate_per_sent
 conversion_rate_per_sent execution_rate_per_entered steps_entered leads leads_contacted leads_responded
 leads_converted revenue open_rate_per_delivered steps_processed failure_rate_per_attempt backlog
-bounce_rate_per_attempted complaint_rate_per_delivered unsubscribe_rate_per_delivered
+bounce_rate_per_attempted complaint_rate_per_delivered unsubscribe_rate_per_delivered cost profit attributed_revenue
 """
 
 
@@ -38,9 +38,12 @@ def test_every_metric_that_is_asked_for_is_defined(definitions: Definitions) -> 
 
 
 def test_every_definition_says_of_what_and_every_rate_per_what(definitions: Definitions) -> None:
-    units = "Leads Enrollments Messages Steps Conversions Attempts Money Minutes Hours Days Share"
+    units = (
+        *("Leads", "Enrollments", "Messages", "Steps", "Conversions", "Parts of conversions"),
+        *("Attempts", "Sequences", "Money", "Minutes", "Hours", "Days", "Share"),
+    )
     for metric in definitions.metrics.values():
-        assert metric.definition.startswith(tuple(units.split())), metric.name
+        assert metric.definition.startswith(units), metric.name
         if " / " in metric.formula and "rate" in metric.name:
             above, below = metric.formula.split(" / ")
             assert f"`{above}` of `{below}`" in metric.definition, metric.name

@@ -16,6 +16,14 @@ events as (
     where send_id is not null
 ),
 
+prices as (
+    select * from {{ ref('stg_prices') }}
+),
+
+templates as (
+    select * from {{ ref('stg_step_templates') }}
+),
+
 refresh as (
     select * from {{ ref('stg_refresh') }}
 ),
@@ -73,7 +81,10 @@ joined as (
         end as shown_domain,
         v.sequence_id,
         v.version,
-        t.step_id,
+        coalesce(t.step_id, 'step_' || cast(s.step_ix as varchar)) as step_id,
+        coalesce(a.template, b.template) as template,
+        c.cost as price,
+        c.currency as price_currency,
         s.status = 'handed_over' as was_sent,
         case when s.status = 'handed_over' then s.settled_at end as handed_over_at,
         r.first_bounced_at,
@@ -92,12 +103,29 @@ joined as (
     left join reactions as r on s.send_id = r.send_id
     left join receipts as p on s.channel = p.channel and s.sender = p.sender and s.origin = p.origin
     left join shared_domains as d on s.recipient_domain = d.recipient_domain
+    left join templates as a
+        on
+            s.version_id = a.version_id
+            and s.step_ix = a.step_ix
+            and s.variant = a.arm
+            and {{ has_body('s.channel') }}
+    left join templates as b
+        on s.version_id = b.version_id and s.step_ix = b.step_ix and b.arm is null and {{ has_body('s.channel') }}
+    -- A message has the price of its hand-over.
+    left join prices as c
+        on
+            s.sender = c.sender
+            and s.origin = 'live'
+            and s.status = 'handed_over'
+            and s.settled_at >= c.since
+            and coalesce(s.settled_at < c.until, true)
 ),
 
 -- R25: without receipts, what did not come back within 72 hours has arrived.
 judged as (
     select
         j.*,
+        case when j.price_currency = w.currency then j.price end as cost,
         j.was_sent
         and j.known_delivered_at is null
         and not j.has_receipts
@@ -117,8 +145,10 @@ final as (
         version_id,
         version,
         step_ix,
-        coalesce(step_id, 'step_' || cast(step_ix as varchar)) as step_id,
+        step_id,
         variant,
+        -- Where the words stand in the sequence's file, the step is their template.
+        coalesce(template, sequence_id || '/' || step_id) as template,
         channel,
         sender,
         shown_domain as recipient_domain,
@@ -152,6 +182,7 @@ final as (
         first_opened_at,
         first_clicked_at,
         first_replied_at,
+        cost,
         cast(attempts as bigint) as attempts,
         cast({{ seconds_between('slot_at', 'handed_over_at') }} as bigint) as late_seconds
     from judged

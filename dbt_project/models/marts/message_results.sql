@@ -16,17 +16,8 @@ with sends as (
     where was_sent
 ),
 
-credits as (
-    select * from {{ ref('int_credits') }}
-    where send_id is not null
-),
-
-prices as (
-    select * from {{ ref('stg_prices') }}
-),
-
-templates as (
-    select * from {{ ref('stg_step_templates') }}
+attributed as (
+    select * from {{ ref('int_attributed_sends') }}
 ),
 
 sequences as (
@@ -37,42 +28,14 @@ refresh as (
     select * from {{ ref('stg_refresh') }}
 ),
 
-earnings as (
-    select
-        c.send_id,
-        sum(c.share) as conversions,
-        sum(c.revenue) as revenue
-    from credits as c
-    inner join refresh as w on c.model = w.attribution
-    group by c.send_id
-),
-
--- A message has the price of its hand-over; whose words stand in the sequence's file, the step is their template.
-priced as (
+valued as (
     select
         s.*,
         {{ is_contact('s.channel') }} as is_contact,
-        coalesce(a.template, t.template, s.sequence_id || '/' || s.step_id) as template,
-        case when p.currency = w.currency then p.cost end as cost,
-        coalesce(e.conversions, 0) as conversions,
-        coalesce(e.revenue, 0) as revenue
+        coalesce(a.conversions, 0) as conversions,
+        coalesce(a.revenue, 0) as revenue
     from sends as s
-    cross join refresh as w
-    left join earnings as e on s.send_id = e.send_id
-    left join prices as p
-        on
-            s.sender = p.sender
-            and s.origin = 'live'
-            and s.handed_over_at >= p.since
-            and coalesce(s.handed_over_at < p.until, true)
-    left join templates as t
-        on s.version_id = t.version_id and s.step_ix = t.step_ix and t.arm is null and {{ has_body('s.channel') }}
-    left join templates as a
-        on
-            s.version_id = a.version_id
-            and s.step_ix = a.step_ix
-            and s.variant = a.arm
-            and {{ has_body('s.channel') }}
+    left join attributed as a on s.send_id = a.send_id
 ),
 
 -- Small from here on: whatever can be added up, in the finest groups.
@@ -93,8 +56,9 @@ cells as (
         sum(conversions) as conversions,
         sum(revenue) as revenue,
         sum(cost) as cost,
+        sum(revenue - cost) as profit,
         count(*) - count(cost) as count_without_price
-    from priced
+    from valued
     group by sequence_id, step_id, variant, template, channel, sender
 ),
 
@@ -131,6 +95,7 @@ grouped as (
             sum(conversions) as conversions,
             cast(sum(revenue) as decimal(18, 4)) as revenue,
             cast(coalesce(sum(cost), 0) as decimal(18, 4)) as cost,
+            cast(sum(profit) as decimal(18, 4)) as profit,
             cast(sum(count_without_price) as bigint) as count_without_price
         from {{ 'tagged' if kind == 'tag' else 'labelled' }}
         where {{ name }} is not null
@@ -156,7 +121,7 @@ final as (
         g.revenue,
         g.cost,
         g.count_without_price,
-        case when g.count_without_price < g.count_sent then cast(g.revenue - g.cost as decimal(18, 4)) end as profit,
+        g.profit,
         {{ rate('g.count_opened', 'g.count_delivered') }} as open_rate_per_delivered,
         {{ rate('g.count_clicked', 'g.count_delivered') }} as click_rate_per_delivered,
         {{ rate('g.count_replied', 'g.count_delivered') }} as reply_rate_per_delivered,

@@ -7,6 +7,10 @@ enrollments as (
     select * from {{ ref('int_enrollments') }}
 ),
 
+attributed as (
+    select * from {{ ref('int_attributed_sends') }}
+),
+
 refresh as (
     select * from {{ ref('stg_refresh') }}
 ),
@@ -21,6 +25,7 @@ final as (
         cast(s.step_ix as bigint) as step_ix,
         s.step_id,
         s.variant,
+        s.template,
         s.channel,
         s.sender,
         s.origin,
@@ -45,11 +50,15 @@ final as (
         s.first_replied_at,
         s.first_bounced_at,
         s.first_unsubscribed_at,
+        s.cost,
+        coalesce(a.conversions, 0) as attributed_conversions,
+        cast(coalesce(a.revenue, 0) as decimal(18, 4)) as attributed_revenue,
         s.attempts,
         s.late_seconds
     from sends as s
     cross join refresh as w
     left join enrollments as e on s.send_id = e.credited_send_id
+    left join attributed as a on s.send_id = a.send_id
 )
 
 select * from final
