@@ -1,6 +1,6 @@
 """Charts as inline SVG: text that stays readable on a phone, on paper, in light and dark.
 
-Belongs here: geometry and marks. Does not: which numbers (`findings`), colours (`review.css`).
+Belongs here: geometry and marks. Does not: which numbers (`findings`), colours (`charts.css`).
 Positions are per cent of the width, so a chart grows and shrinks while its text does not.
 """
 
@@ -61,13 +61,16 @@ def trend_svg(trend: TargetLine) -> Markup:
     )
 
 
-def interval_svg(intervals: Sequence[Interval], *, is_money: bool, title: str) -> Markup:
+def interval_svg(
+    intervals: Sequence[Interval], *, is_money: bool, title: str, is_level: bool = False
+) -> Markup:
     """Return one line per comparison: its estimate and its interval around the line of zero.
 
     Args:
         intervals: the comparisons; without an effect only the words are shown.
-        is_money: axis in money per lead, else in points of a share.
+        is_money: axis in the unit of the values, as money per lead; else in points of a share.
         title: what a screen reader says.
+        is_level: values that are no differences: their axis has no signs.
     """
     scale = 1.0 if is_money else 100.0
     ends = [
@@ -83,7 +86,7 @@ def interval_svg(intervals: Sequence[Interval], *, is_money: bool, title: str) -
         return _number(MARGIN + (100 - 2 * MARGIN) * (value - low) / (high - low))
 
     at = ticks(low, high)
-    marks = [_tick_names(at, height, place)]
+    marks = [_tick_names(at, height, place, sign="" if is_level else "+")]
     for number, row in enumerate(intervals):
         marks.append(_row_lines(at, ROW * number, place))
         marks.append(_interval_row(row, ROW * number, scale, place))
@@ -92,10 +95,10 @@ def interval_svg(intervals: Sequence[Interval], *, is_money: bool, title: str) -
     )
 
 
-def _tick_names(at: Sequence[float], height: int, place: Place) -> Markup:
+def _tick_names(at: Sequence[float], height: int, place: Place, *, sign: str) -> Markup:
     names = [
         Markup('<text class="tick" x="{}%" y="{}">{}</text>').format(
-            place(tick), height - 8, f"{tick:+g}" if tick else "0"
+            place(tick), height - 8, f"{tick:{sign}g}" if tick else "0"
         )
         for tick in at
     ]

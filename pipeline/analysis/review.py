@@ -91,7 +91,9 @@ def render_piece(name: str, piece: object) -> str:
 
 def stylesheet() -> Markup:
     """Return the style of page and pieces."""
-    return Markup((_HERE / "review.css").read_text(encoding="utf-8"))  # noqa: S704  our own file
+    names = ("charts.css", "review.css")
+    text = "\n".join((_HERE / name).read_text(encoding="utf-8") for name in names)
+    return Markup(text)  # noqa: S704  our own files
 
 
 def count_states(cards: list[findings.ExperimentCard]) -> list[tuple[str, str, int]]:

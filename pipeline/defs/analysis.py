@@ -4,13 +4,16 @@ Belongs here: which marts each reads, what Dagster shows of it. Does not: statis
 tables (`analysis`).
 """
 
+import base64
 from collections.abc import Iterator
 
 import dagster as dg
 
+from pipeline.analysis.plots import plot_tables
 from pipeline.analysis.refresh import run_analyses
 from pipeline.defs.ledger import OWNERS
 from pipeline.defs.warehouse import POOL, Refresh
+from pipeline.warehouse.paths import next_path
 
 GROUP = "analysis"
 
@@ -99,7 +102,16 @@ TABLES = [
 def analysis_tables(refresh: dg.ResourceParam[Refresh]) -> Iterator[dg.MaterializeResult[None]]:
     """Write the analysis tables into the new warehouse, from its marts."""
     rows = run_analyses(refresh.home, refresh.now, timezone=refresh.workspace.timezone)
+    plots = plot_tables(next_path(refresh.home))
     for spec in TABLES:
-        yield dg.MaterializeResult(
-            asset_key=spec.key, metadata={"dagster/row_count": rows[spec.key.path[-1]]}
-        )
+        name = spec.key.path[-1]
+        metadata: dict[str, int | dg.MetadataValue] = {"dagster/row_count": rows[name]}
+        if name in plots:
+            metadata["plot"] = image(*plots[name])
+        yield dg.MaterializeResult(asset_key=spec.key, metadata=metadata)
+
+
+def image(title: str, svg: str) -> dg.MarkdownMetadataValue:
+    """Return a picture as metadata; Dagster's pages show it in place."""
+    data = base64.b64encode(svg.encode()).decode()
+    return dg.MetadataValue.md(f"{title}\n\n![{title}](data:image/svg+xml;base64,{data})")

@@ -1,5 +1,7 @@
+import base64
+
 from pipeline.analysis.tables import ANALYSES
-from pipeline.defs.analysis import TABLES
+from pipeline.defs.analysis import TABLES, image
 
 
 def test_every_analysis_table_is_an_asset() -> None:
@@ -10,3 +12,11 @@ def test_every_analysis_asset_reads_marts_and_says_its_grain() -> None:
     for spec in TABLES:
         assert {dep.asset_key.path[0] for dep in spec.deps} == {"marts"}
         assert "Grain: " in str(spec.description)
+
+
+def test_a_plot_is_metadata_that_needs_no_other_file() -> None:
+    text = str(image("Who leaves", "<svg>–</svg>").value)
+    title, picture = text.split("\n\n")
+    data = picture.removeprefix("![Who leaves](data:image/svg+xml;base64,").removesuffix(")")
+    assert title == "Who leaves"
+    assert base64.b64decode(data).decode() == "<svg>–</svg>"
