@@ -75,7 +75,9 @@ def test_a_metric_is_split_by_its_keys_its_columns_and_those_of_its_parents(
     assert not [name for name in names if name.endswith(("no_day", "local_sent_on"))]
     # of two marts: what both have
     rate = definitions.metrics["drop_off_rate_per_entered"]
-    assert [one.name for one in rate.dimensions] == ["sequence", "version", "step"]
+    assert [one.name for one in rate.dimensions] == [
+        *("sequence", "version", "step", "sequence__campaign")
+    ]
     assert rate.marts == ("marts.step_endings", "marts.funnel_steps")
 
 
