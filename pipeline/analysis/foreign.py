@@ -4,7 +4,8 @@ Belongs here: a file of subjects or of sums to the arms of an experiment. Does n
 (`decisions`), printing it (`drip analyze`).
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -23,6 +24,8 @@ from pipeline.settings import DripError
 # Metrics that are known by name; other columns are named by what they hold.
 _KNOWN = {"replied", "clicked", "opened", "unsubscribed", "complained", "bounced"}
 MOST_ARMS = 20
+# Of a sum; its square still has to be a number.
+LARGEST = 1e100
 _SUMS = ("n", "sum", "sum_squares")
 _READERS = {".csv": "read_csv", ".tsv": "read_csv", ".gz": "read_csv", ".parquet": "read_parquet"}
 
@@ -119,6 +122,8 @@ def _read_sums(
         order by all
         """,  # noqa: S608
     )
+    for name, arm, *sums in found:
+        _check_sums(f"{name}, {arm}", *sums)
     wanted = question.metrics or tuple(dict.fromkeys(row[0] for row in found))
     found = sorted((row for row in found if row[0] in wanted), key=lambda row: wanted.index(row[0]))
     rows = [
@@ -129,6 +134,22 @@ def _read_sums(
     if missing or not rows:
         raise DripError(f"The file has no sums of {', '.join(sorted(missing)) or 'anything'}.")
     return rows
+
+
+def _check_sums(name: str, n: int | None, total: float | None, squares: float | None) -> None:
+    """Raise for what cannot be the sums of so many subjects."""
+    if n is None or total is None or squares is None or not _is_finite([n, total, squares]):
+        raise DripError(f"The sums of {name} are incomplete: write n, sum and sum_squares of each.")
+    # Cauchy and Schwarz; a file has its sums rounded.
+    if n < 0 or squares < 0 or total**2 > n * squares * (1 + 1e-6) + 1e-6:
+        raise DripError(
+            f"No {n:,} subjects have sum {total:g} and sum_squares {squares:g} ({name}): "
+            "sum_squares is the sum of the squared outcomes."
+        )
+
+
+def _is_finite(numbers: Iterable[float]) -> bool:
+    return all(math.isfinite(number) and abs(number) < LARGEST for number in numbers)
 
 
 def _read_subjects(
@@ -228,6 +249,12 @@ def _sum_subjects(
         order by arm
         """,  # noqa: S608
     )
+    if not all(_is_finite(row[1:]) for row in found):
+        columns = " or ".join(repr(name) for name in (metric, question.covariate) if name)
+        raise DripError(
+            f"Column {columns} holds NaN, infinite or far too large values: leave a cell empty "
+            "where nothing is known."
+        )
     paired = [PairedSums(*row[2:]) for row in found]
     if question.cluster:
         stats = [ratio_of_sums(arm) for arm in paired]
@@ -278,11 +305,13 @@ def _decide(
 ) -> dict[str, Any]:
     """Return the decision of one look at the file."""
     names = sorted({row["arm"] for row in rows})
-    control = question.control or names[0] if names else None
+    if not names:
+        raise DripError(f"Column {question.arm!r} is empty: it has to name the arm of each row.")
+    control = question.control or names[0]
     if len(names) > MOST_ARMS:
         raise DripError(f"{question.arm!r} has {len(names):,} values: name the column of the arm.")
     if control not in names:
-        raise DripError(f"There is no arm {control!r}: the file has {', '.join(names) or 'none'}.")
+        raise DripError(f"There is no arm {control!r}: the file has {', '.join(names)}.")
     shares = dict(question.shares) or {name: 1 / len(names) for name in names}
     if set(shares) != set(names):
         raise DripError(f"--share has to name each arm once: {', '.join(names)}.")

@@ -1,3 +1,5 @@
+import json
+import math
 import random
 from datetime import UTC, datetime
 
@@ -156,3 +158,72 @@ def test_files_that_are_none_are_named(tmp_path):
     with pytest.raises(DripError, match="no sums of replied"):
         ask(sums)
     assert ask(sums, metrics=())["decision"]["state"] == "collecting"
+
+
+# --- edges -----------------------------------------------------------------------------------------
+
+
+def each(value):
+    """Outcomes of 4,000 subjects, by their number."""
+    return [value(ix) for ix in range(4000)]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "state", "words"),
+    [
+        pytest.param(each(lambda _: 0), "collecting", "0 of the 10", id="zero events"),
+        pytest.param(each(lambda _: 1), "collecting", "leads without", id="everybody"),
+        pytest.param(each(lambda ix: 900.5 * (ix == 7)), "collecting", "0 of the 10", id="a buyer"),
+        pytest.param(each(lambda ix: ix // 2 % 9 == 0), "running", "No arm is ahead", id="tied"),
+        pytest.param(each(lambda ix: -(ix % 7) - ix % 2), "winner", "a beats", id="refunds"),
+        pytest.param(
+            each(lambda ix: ix % 9 == 0 if ix < 100 else None),
+            "collecting",
+            "50 of the 100",
+            id="few have matured",
+        ),
+    ],
+)
+def test_edges_of_a_file_have_a_label_and_no_nan(file, outcomes, state, words):
+    frame = pl.DataFrame({"arm": ["a", "b"] * 2000, "y": outcomes})
+    found = ask(file(frame), metrics=("y",))
+    assert found["decision"]["state"] == state
+    assert words in found["decision"]["reason"]
+    json.dumps(found, default=str, allow_nan=False)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e200])
+def test_values_that_no_sum_can_hold_are_refused(file, value):
+    columns = {"y": [value, *[3.0] * 399], "z": [0, 1] * 200}
+    path = file(pl.DataFrame({"arm": ["a", "b"] * 200, **columns}), "mails.parquet")
+    with pytest.raises(DripError, match="Column 'y' holds NaN, infinite or far too large"):
+        ask(path, metrics=("y",))
+    with pytest.raises(DripError, match="Column 'z' or 'y' holds NaN"):
+        ask(path, metrics=("z",), covariate="y")
+
+
+@pytest.mark.parametrize(
+    ("sums", "words"),
+    [
+        ("1000,,", "sums of outcome, b are incomplete"),
+        ("1000,nan,4", "sums of outcome, b are incomplete"),
+        ("-100,10,10", "No -100 subjects"),
+        ("1000,500,1", "sum_squares is the sum of the squared outcomes"),
+        ("1000,3000,3000", "No 1,000 subjects have sum 3000"),
+    ],
+)
+def test_what_cannot_be_sums_of_subjects_is_refused(tmp_path, sums, words):
+    path = tmp_path / "sums.csv"
+    path.write_text(f"arm,n,sum,sum_squares\na,1000,40,40\nb,{sums}\n")
+    with pytest.raises(DripError, match=words):
+        ask(path, metrics=())
+
+
+def test_an_arm_without_subjects_is_a_broken_split_and_one_without_a_name_is_no_arm(tmp_path, file):
+    path = tmp_path / "sums.csv"
+    path.write_text("arm,n,sum,sum_squares\na,0,0,0\nb,1000,40,40\n")
+    found = ask(path, metrics=())
+    assert (found["decision"]["state"], found["decision"]["n"]) == ("invalid", 1000)
+    json.dumps(found, default=str, allow_nan=False)
+    with pytest.raises(DripError, match="Column 'arm' is empty"):
+        ask(file(subjects(60).with_columns(arm=pl.lit(None, pl.String))))
