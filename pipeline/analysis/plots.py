@@ -37,7 +37,7 @@ class Plot:
     def draw(self, con: duckdb.DuckDBPyConnection) -> Markup | None:
         """Return the chart; None without rows."""
         rows = con.sql(self.sql).limit(MOST_ROWS).pl().rows()
-        intervals = [Interval(*row, text=self.title) for row in rows]
+        intervals = [Interval(*(*row, self.title)) for row in rows]
         if not intervals:
             return None
         return interval_svg(
