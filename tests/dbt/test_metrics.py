@@ -130,6 +130,8 @@ SOURCES = [
             "opened_any": count("was_sent and was_opened_any"),
             "clicked": count("was_sent and was_clicked"),
             "replied": count("was_sent and was_replied"),
+            "clicked_any": count("was_sent and was_clicked_any"),
+            "replied_any": count("was_sent and was_replied_any"),
             "bounced": count("was_sent and was_bounced"),
             "complained": count("was_sent and was_complained"),
             "unsubscribed": count("was_sent and was_unsubscribed"),
@@ -478,6 +480,18 @@ def test_rates_of_a_step_are_those_of_the_funnel(small_home: Path) -> None:
         "where count_sent > 0",
     ).rows()
     assert {row for row in rows if row[3] is not None} == set(meant)
+
+
+def test_who_is_lost_at_a_step_is_the_same_in_the_funnel(small_home: Path) -> None:
+    names = ("dropped_at_step", "drop_off_rate_per_entered")
+    said = ask(small_home, Question(names, by=("sequence", "step"))).rows.rows()
+    meant = query(
+        small_home,
+        "select sequence_id, step_id, sum(count_dropped)::bigint, "
+        "sum(count_dropped) / sum(count_entered) from marts.funnel_steps group by all",
+    ).rows()
+    assert set(said) == set(meant)
+    assert max(row[2] for row in said) > 0
 
 
 def test_delivery_is_the_same_by_message_and_by_domain(small_home: Path) -> None:

@@ -101,7 +101,7 @@ credited as (
     group by s.enrollment_id
 ),
 
-final as (
+judged as (
     select
         s.enrollment_id,
         s.lead_id,
@@ -137,6 +137,20 @@ final as (
     left join answers as a on s.enrollment_id = a.enrollment_id
     left join outcomes as o on s.enrollment_id = o.enrollment_id
     left join credited as k on s.enrollment_id = k.enrollment_id
+),
+
+final as (
+    select
+        *,
+        case
+            when was_converted then 'converted'
+            when ended_at is null then status
+            when was_replied then 'replied'
+            when status = 'completed' and end_reason is null then 'completed'
+            else coalesce(end_reason, status)
+        end as ended_as,
+        ended_at is not null and status = 'exited' and not was_converted and not was_replied as is_dropped
+    from judged
 )
 
 select * from final

@@ -76,7 +76,9 @@ final as (
         p.outcome,
         p.decided_at,
         p.send_id,
-        e.is_holdout
+        e.is_holdout,
+        -- Steps are numbered in the order of the file, and nobody goes back.
+        p.step_ix = max(p.step_ix) over (partition by p.enrollment_id) as is_last
     from planned as p
     inner join enrollments as e on p.enrollment_id = e.enrollment_id
     left join steps as t on p.version_id = t.version_id and p.step_ix = t.step_ix

@@ -46,7 +46,8 @@ reactions as (
         min(occurred_at) filter (where kind = 'complained') as first_complained_at,
         min(occurred_at) filter (where kind = 'unsubscribed' and verdict = 'human') as first_unsubscribed_at,
         bool_or(kind in ('opened', 'clicked')) as was_opened_any,
-        bool_or(kind = 'clicked') as was_clicked_any
+        bool_or(kind = 'clicked') as was_clicked_any,
+        bool_or(kind in ('replied', 'auto_replied')) as was_replied_any
     from events
     group by send_id
 ),
@@ -96,6 +97,7 @@ joined as (
         r.known_delivered_at,
         coalesce(r.was_opened_any, false) as was_opened_any,
         coalesce(r.was_clicked_any, false) as was_clicked_any,
+        coalesce(r.was_replied_any, false) as was_replied_any,
         coalesce(p.has_receipts, false) as has_receipts
     from sends as s
     left join versions as v on s.version_id = v.version_id
@@ -168,6 +170,7 @@ final as (
         first_clicked_at is not null as was_clicked,
         was_clicked_any,
         first_replied_at is not null as was_replied,
+        was_replied_any,
         first_bounced_at is not null as was_bounced,
         first_complained_at is not null as was_complained,
         first_unsubscribed_at is not null as was_unsubscribed,

@@ -41,6 +41,7 @@ final as (
         s.was_clicked,
         s.was_clicked_any,
         s.was_replied,
+        s.was_replied_any,
         s.was_bounced,
         s.was_complained,
         s.was_unsubscribed,
