@@ -51,6 +51,19 @@ from (
     ('question_delay', 'three_days', 259200, 'treatment', 690, 600, 72, 22)
 ) as t (experiment_id, arm, delay_seconds, role, n_assigned, n, count_replied, count_converted);
 
+insert into marts.delay_times by name
+select
+    'question_delay' as experiment_id, *
+from (
+    values
+    ('one_day', 'replied', 1, 'replied', 40), ('one_day', 'replied', 3, 'replied', 21),
+    ('one_day', 'replied', 2, 'unsubscribed', 4), ('one_day', 'replied', 20, null, 635),
+    ('three_days', 'replied', 3, 'replied', 52), ('three_days', 'replied', 5, 'replied', 20),
+    ('three_days', 'replied', 20, null, 618), ('one_day', 'converted', 4, 'converted', 20),
+    ('one_day', 'converted', 30, null, 680), ('three_days', 'converted', 6, 'converted', 22),
+    ('three_days', 'converted', 30, null, 668)
+) as t (arm, metric, whole_days, outcome, count_units);
+
 -- 400 leads: 300 enter new_lead, every tenth of them held out; 100 enter webinar.
 insert into marts.enrollments by name
 select

@@ -11,7 +11,13 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
-from pipeline.analysis.incidence import OPEN, Risk, count_risk, log_log_interval
+from pipeline.analysis.incidence import (
+    OPEN,
+    Risk,
+    count_risk,
+    difference_p,
+    log_log_interval,
+)
 
 CONVERTED = "converted"
 GROUP_NAMES = {False: "treated", True: "held_out"}
@@ -154,7 +160,7 @@ def _times(groups: list[tuple[tuple[str, str], Risk]]) -> Iterator[dict[str, Any
     horizon = min(risk.last for _, risk in groups)
     converting = [(keys, risk) for keys, risk in groups if CONVERTED in risk.causes]
     means = [risk.restricted_mean(horizon, CONVERTED) for _, risk in converting]
-    p_value = _difference(*means) if len(means) == len(GROUP_NAMES) else None
+    p_value = difference_p(*means) if len(means) == len(GROUP_NAMES) else None
     for ((sequence_id, group), risk), (mean, error) in zip(converting, means, strict=True):
         ends = dict(zip(risk.causes, risk.ends.sum(axis=1), strict=True))
         half = stats.norm.ppf(0.975) * error
@@ -174,9 +180,3 @@ def _times(groups: list[tuple[tuple[str, str], Risk]]) -> Iterator[dict[str, Any
             "half_of_converters_days": risk.quantile(0.5, CONVERTED, of_ends=True),
             "eighty_of_converters_days": risk.quantile(0.8, CONVERTED, of_ends=True),
         }
-
-
-def _difference(one: tuple[float, float], other: tuple[float, float]) -> float | None:
-    """Return the p-value of the difference of two restricted means."""
-    error = float(np.hypot(one[1], other[1]))
-    return float(2 * stats.norm.sf(abs(one[0] - other[0]) / error)) if error > 0 else None

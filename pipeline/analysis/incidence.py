@@ -181,6 +181,17 @@ def log_log_interval(risk: Risk, share: Floats, error: Floats) -> tuple[Floats, 
     return np.minimum(np.clip(low, 0, 1), share), np.maximum(np.clip(high, 0, 1), share)
 
 
+def difference_p(one: tuple[float, float], other: tuple[float, float]) -> float | None:
+    """Return the p-value of the difference of two restricted means; None without any error.
+
+    Args:
+        one: mean and standard error of a group.
+        other: of another.
+    """
+    error = math.hypot(one[1], other[1])
+    return float(2 * special.ndtr(-abs(one[0] - other[0]) / error)) if error > 0 else None
+
+
 def compare_groups(
     times: npt.ArrayLike, is_ended: npt.ArrayLike, groups: Sequence[str]
 ) -> tuple[float, float, Mapping[tuple[str, str], float]]:

@@ -83,6 +83,17 @@ PLOTS = {
         """,
         is_level=False,
     ),
+    "delay_curves": Plot(
+        "Share that came to each end so far, by delay, per cent",
+        """
+        select
+            experiment_id || ', ' || metric || ', ' || arm || ': ' || outcome,
+            max(share), max_by(interval_low, day), max_by(interval_high, day), false
+        from analysis.delay_curves
+        group by experiment_id, metric, arm, outcome
+        order by experiment_id, metric desc, outcome != metric, outcome, arm
+        """,
+    ),
     "conversion_times": Plot(
         "Mean days without a conversion, within the horizon",
         """

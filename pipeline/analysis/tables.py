@@ -15,7 +15,7 @@ from pipeline.analysis.allocation import allocate_arms
 from pipeline.analysis.conversions import conversion_curves, conversion_times
 from pipeline.analysis.decisions import decide_experiments
 from pipeline.analysis.delay_hints import hint_delays
-from pipeline.analysis.delays import recommend_delays
+from pipeline.analysis.delays import delay_curves, recommend_delays
 from pipeline.analysis.dropoff import drop_off
 from pipeline.analysis.insights import find_insights
 from pipeline.analysis.send_times import score_hours, score_single_hours
@@ -141,8 +141,15 @@ def write_delay_recommendations(
     """Write analysis.delay_recommendations; return its rows. After the decisions: it words them."""
     del now, looks
     decisions = con.sql("from analysis.experiment_decisions").pl()
-    advice = recommend_delays(con.sql(DELAY_ARMS).pl(), decisions)
+    times = con.sql("from marts.delay_times").pl()
+    advice = recommend_delays(con.sql(DELAY_ARMS).pl(), decisions, times)
     return _write(con, "delay_recommendations", advice)
+
+
+def write_delay_curves(con: duckdb.DuckDBPyConnection, now: datetime, looks: pl.DataFrame) -> int:
+    """Write analysis.delay_curves; return its rows. Neither `now` nor `looks` matters."""
+    del now, looks
+    return _write(con, "delay_curves", delay_curves(con.sql("from marts.delay_times").pl()))
 
 
 def write_arm_weights(con: duckdb.DuckDBPyConnection, now: datetime, looks: pl.DataFrame) -> int:
@@ -224,6 +231,7 @@ ANALYSES: dict[str, Analysis] = {
     "experiment_decisions": write_experiment_decisions,
     "experiment_comparisons": write_experiment_comparisons,
     "delay_recommendations": write_delay_recommendations,
+    "delay_curves": write_delay_curves,
     "conversion_curves": write_conversion_curves,
     "conversion_times": write_conversion_times,
     "delay_hints": write_delay_hints,

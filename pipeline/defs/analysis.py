@@ -43,7 +43,12 @@ TABLES = [
     _table(
         "delay_recommendations",
         "How long to wait, from randomised delays. Grain: one row per delay experiment.",
-        ["experiments", "experiment_arms", "delay_arms"],
+        ["experiments", "experiment_arms", "delay_arms", "delay_times"],
+    ),
+    _table(
+        "delay_curves",
+        "How soon answers come after each delay. Grain: one row per arm, metric, end and day.",
+        ["delay_times"],
     ),
     _table(
         "conversion_curves",

@@ -1,7 +1,13 @@
 import polars as pl
 import pytest
 
-from pipeline.analysis.delays import DELAYS_SCHEMA, name_delay, recommend_delays
+from pipeline.analysis.delays import (
+    CURVES_SCHEMA,
+    DELAYS_SCHEMA,
+    delay_curves,
+    name_delay,
+    recommend_delays,
+)
 
 DAY = 86_400
 
@@ -61,6 +67,79 @@ def test_two_of_three_delays_that_share_the_lead_are_no_single_best():
     rows = [delay_arm("a", 1, 400), delay_arm("b", 3, 600), delay_arm("c", 5, 605)]
     row = replied(recommend_delays(pl.DataFrame(rows)))
     assert (row["state"], row["recommended_delay_seconds"]) == ("either_of", None)
+
+
+def times(arm, days, ends, open_units, outcome="replied"):
+    rows = [(day, outcome, count) for day, count in zip(days, ends, strict=True)]
+    return [
+        {
+            "experiment_id": "wait",
+            "arm": arm,
+            "metric": "replied",
+            "whole_days": day,
+            "outcome": end,
+            "count_units": count,
+        }
+        for day, end, count in [*rows, (20, None, open_units)]
+    ]
+
+
+def frame(*rows):
+    return pl.DataFrame([each for row in rows for each in row])
+
+
+ARMS = [delay_arm("a", 1, 400), delay_arm("b", 3, 400)]
+TIED = decision(state="no_difference", winner=None)
+
+
+def test_of_equal_delays_the_one_that_is_answered_sooner_is_recommended():
+    sooner = frame(times("a", [1], [400], 4600), times("b", [9], [400], 4600))
+    row = replied(recommend_delays(pl.DataFrame(ARMS), TIED, sooner))
+    assert (row["state"], row["recommended_delay_seconds"]) == ("no_difference", DAY)
+    # Of 5,000 units 400 are answered on day 1 of 20: 20 - 0.08 x 19 days without an answer.
+    assert "up to day 20: 1 day 18.5, 3 days 19.1" in row["reason"]
+
+
+def test_of_delays_answered_as_soon_the_one_that_fewer_leave_is_recommended():
+    equal = frame(
+        times("a", [2, 3], [400, 50], 4600),
+        times("a", [3], [40], 0, "unsubscribed"),
+        times("b", [2, 3], [400, 50], 4600),
+        times("b", [3], [20], 20, "unsubscribed"),
+    )
+    row = replied(recommend_delays(pl.DataFrame(ARMS), TIED, equal))
+    assert row["recommended_delay_seconds"] == 3 * DAY
+    assert "the fewest unsubscribe: 3 days 0.39 %, 1 day 0.79 %" in row["reason"]
+
+
+def test_delays_that_are_equal_in_everything_stay_equal():
+    same = frame(times("a", [2], [400], 4600), times("b", [2], [400], 4600))
+    row = replied(recommend_delays(pl.DataFrame(ARMS), TIED, same))
+    assert row["recommended_delay_seconds"] is None
+    assert "makes no difference" in row["reason"]
+
+
+def test_of_delays_that_share_the_lead_a_worse_one_is_no_choice():
+    rows = [delay_arm("a", 1, 400), delay_arm("b", 3, 600), delay_arm("c", 5, 605)]
+    soon = frame(
+        times("a", [1], [400], 4600), times("b", [3], [600], 4400), times("c", [9], [605], 4395)
+    )
+    row = replied(recommend_delays(pl.DataFrame(rows), None, soon))
+    assert (row["state"], row["recommended_delay_seconds"]) == ("either_of", 3 * DAY)
+
+
+def test_a_curve_counts_whom_something_else_has_ended_before():
+    found = delay_curves(frame(times("a", [1, 2], [10, 9], 0), times("a", [1], [81], 0, "bounced")))
+    assert dict(found.schema) == CURVES_SCHEMA
+    rows = found.filter(pl.col("outcome") == "replied").rows(named=True)
+    assert [(row["day"], row["n_at_risk"], row["count_reached"]) for row in rows] == [
+        (1, 100, 10),
+        (2, 9, 9),
+    ]
+    # Kaplan-Meier would say that everybody answers.
+    assert [row["share"] for row in rows] == pytest.approx([0.10, 0.19])
+    assert all(row["interval_low"] <= row["share"] <= row["interval_high"] for row in rows)
+    assert delay_curves(frame(times("a", [1], [1], 1)).clear()).is_empty()
 
 
 def test_the_held_out_group_is_no_delay_to_recommend():

@@ -44,6 +44,10 @@ create table marts.delay_arms (
     experiment_id varchar, arm varchar, delay_seconds bigint, role varchar, n_assigned bigint,
     n bigint, count_replied bigint, count_converted bigint
 );
+create table marts.delay_times (
+    experiment_id varchar, arm varchar, metric varchar, whole_days bigint, outcome varchar,
+    count_units bigint
+);
 create table marts.send_times (
     sequence_id varchar, weekday bigint, block bigint, n bigint, count_responded bigint,
     count_randomised bigint, propensity double
@@ -77,6 +81,7 @@ insert into marts.experiments values ('wait', 'replied', 'open', 10000, 0.05, tr
 insert into marts.experiment_arms values
     ('wait', 'replied', true, 'a', 'control', 0.5, date '2026-03-01', 5000, 5000, 400, 400, 400, 900, 90, 0.5),
     ('wait', 'replied', true, 'b', 'treatment', 0.5, date '2026-03-01', 5000, 5000, 600, 600, 600, 950, 150, 0.5);
+insert into marts.delay_times values ('wait', 'a', 'replied', 1, 'replied', 400);
 insert into marts.delay_arms values
     ('wait', 'a', 86400, 'control', 5000, 5000, 400, 30),
     ('wait', 'b', 259200, 'treatment', 5000, 5000, 600, 31);
@@ -105,6 +110,7 @@ def test_marts_become_the_tables_with_their_rows(warehouse):
         "experiment_decisions": 1,
         "experiment_comparisons": 1,
         "delay_recommendations": 2,
+        "delay_curves": 1,
         "conversion_curves": 1,
         "conversion_times": 1,
         "delay_hints": 0,

@@ -307,6 +307,17 @@ def test_delays_show_what_they_led_to(ask: Ask) -> None:
     ]
 
 
+def test_each_unit_of_a_delay_waits_once_for_each_metric(ask: Ask) -> None:
+    assert ask(
+        "select arm, metric, whole_days, outcome, count_units from marts.delay_times order by all"
+    ) == [
+        ("long", "converted", 14, None, 1),
+        ("long", "replied", 14, None, 1),
+        ("short", "converted", 2, "converted", 1),
+        ("short", "replied", 2, "replied", 1),
+    ]
+
+
 def test_hours_show_what_was_answered_within_a_week_and_what_was_drawn_by_lot(ask: Ask) -> None:
     assert ask(
         "select weekday, block, n, count_responded, count_randomised, propensity "

@@ -94,6 +94,7 @@ signalled as (
         u.arm,
         u.assigned_on,
         u.is_matured,
+        min(s.occurred_at) as first_at,
         cast(
             case
                 when m.source like 'revenue(%' then least(sum(s.value), coalesce(any_value(m.cap), sum(s.value)))
@@ -120,6 +121,7 @@ unsent as (
         u.arm,
         u.assigned_on,
         u.is_matured,
+        cast(null as timestamptz) as first_at,
         cast(1 as decimal(18, 4)) as value
     from units as u
     inner join metrics as m on u.experiment_id = m.experiment_id and m.metric = 'unsent'
