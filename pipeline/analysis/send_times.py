@@ -1,7 +1,7 @@
 """Which hours of the week bring more answers: a score for each four hours of a sequence's week.
 
 Belongs here: shrunken rates with their intervals, and the shares of the blocks (statistics.md
-2.14). Does not: counting (marts.send_times), drawing an hour for a message (`engine`).
+2.14). Does not: counting (marts.send_hours), drawing an hour for a message (`engine`).
 
 The rates of the 42 blocks of a week are Beta(mu M, (1 - mu) M) around one mean, and (mu, M) are
 integrated on a grid: raw rates of single blocks are noise, and the best of them is its luckiest.
@@ -70,7 +70,8 @@ def score_hours(send_times: pl.DataFrame, now: datetime) -> pl.DataFrame:
     too, and the row says "observed".
 
     Args:
-        send_times: marts.send_times.
+        send_times: sequence_id, weekday, block, n, count_responded, count_randomised,
+            propensity: marts.send_hours by four hours.
         now: the moment of the facts.
     """
     ordered = send_times.sort("sequence_id", "weekday", "block")
@@ -90,7 +91,7 @@ def score_single_hours(send_hours: pl.DataFrame) -> pl.DataFrame:
     never drawn by lot.
 
     Args:
-        send_hours: sequence_id, weekday, hour, n and count_responded, as marts.send_times counts.
+        send_hours: sequence_id, weekday, hour, n and count_responded of marts.send_hours.
     """
     rows = []
     ordered = send_hours.sort("sequence_id", "weekday", "hour")

@@ -40,9 +40,16 @@ DELAY_ARMS = """
 select experiment_id, arm, delay_seconds, role, n_assigned, n, count_replied, count_converted
 from marts.delay_arms
 """
+# Drawn are four hours of a day.
 SEND_TIMES = """
-select sequence_id, weekday, block, n, count_responded, count_randomised, propensity
-from marts.send_times
+select
+    sequence_id, weekday, hour // 4 as block, cast(sum(n) as bigint) as n,
+    cast(sum(count_responded) as bigint) as count_responded,
+    cast(sum(count_randomised) as bigint) as count_randomised,
+    sum(propensity * count_randomised) / nullif(sum(count_randomised), 0) as propensity
+from marts.send_hours
+where n > 0
+group by all
 """
 # What is invalid is no test: its arms differ in more than their words.
 MESSAGE_TEXTS = """
@@ -80,14 +87,9 @@ from messages
 where handed_over_at > refreshed_at - interval 365 day
 """
 SEND_HOURS = """
-select
-    sequence_id, weekday, hour, count(*) as n,
-    count(*) filter (
-        (was_clicked and click_seconds <= 604800) or (was_replied and reply_seconds <= 604800)
-    ) as count_responded
-from marts.engagement
-where origin = 'live' and observed_until >= handed_over_at + interval 7 day
-group by sequence_id, weekday, hour
+select sequence_id, weekday, hour, n, count_responded
+from marts.send_hours
+where n > 0
 """
 STEP_ENDINGS = """
 select sequence_id, version, step_ix, step_id, ended_as, is_dropped, count_enrollments

@@ -68,12 +68,12 @@ TABLES = [
     _table(
         "send_times",
         "Which hours bring answers. Grain: one row per sequence, weekday and block of four hours.",
-        ["send_times"],
+        ["send_hours"],
     ),
     _table(
         "send_hours",
         "The same hour by hour, above 50,000 messages. Grain: one row per sequence, weekday, hour.",
-        ["engagement"],
+        ["send_hours"],
     ),
     _table(
         "delay_hints",
@@ -98,7 +98,7 @@ TABLES = [
     _table(
         "insights",
         "What changed, where the bottleneck is, what to try. Grain: one row per sentence.",
-        ["sends", "step_endings", "message_texts", "send_times"],
+        ["sends", "step_endings", "message_texts", "send_hours"],
     ),
 ]
 

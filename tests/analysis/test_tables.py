@@ -48,14 +48,9 @@ create table marts.delay_times (
     experiment_id varchar, arm varchar, metric varchar, whole_days bigint, outcome varchar,
     count_units bigint
 );
-create table marts.send_times (
-    sequence_id varchar, weekday bigint, block bigint, n bigint, count_responded bigint,
+create table marts.send_hours (
+    sequence_id varchar, weekday bigint, hour bigint, n bigint, count_responded bigint,
     count_randomised bigint, propensity double
-);
-create table marts.engagement (
-    sequence_id varchar, origin varchar, handed_over_at timestamptz, observed_until timestamptz,
-    weekday bigint, hour bigint, was_clicked boolean, click_seconds double, was_replied boolean,
-    reply_seconds double
 );
 create table marts.step_holdouts (
     sequence_id varchar, step_id varchar, is_held_out boolean, n_reached bigint, n bigint,
@@ -85,9 +80,10 @@ insert into marts.delay_times values ('wait', 'a', 'replied', 1, 'replied', 400)
 insert into marts.delay_arms values
     ('wait', 'a', 86400, 'control', 5000, 5000, 400, 30),
     ('wait', 'b', 259200, 'treatment', 5000, 5000, 600, 31);
-insert into marts.send_times values
-    ('welcome', 0, 2, 600, 60, 0, null), ('welcome', 0, 3, 600, 20, 600, 0.4),
-    ('quiet', 0, 2, 999, 60, 0, null);
+insert into marts.send_hours values
+    ('welcome', 0, 8, 400, 30, 0, null), ('welcome', 0, 11, 200, 30, 0, null),
+    ('welcome', 0, 12, 300, 10, 300, 0.3), ('welcome', 0, 15, 300, 10, 300, 0.5),
+    ('quiet', 0, 8, 999, 60, 0, null), ('quiet', 0, 20, 0, 0, 0, null);
 insert into marts.time_to_conversion values
     ('welcome', false, 3, true, null, null, 0), ('welcome', false, 9, false, null, null, 0);
 """
@@ -189,22 +185,14 @@ def test_words_are_learned_from_sound_tests_only(warehouse):
 
 
 def test_single_hours_are_scored_where_messages_are_very_many(warehouse):
-    """Of every tenth message a click within the week counts, a reply after it does not."""
     warehouse.execute(
-        """
-        insert into marts.engagement
-        select 'welcome', 'live', timestamptz '2026-03-01 10:00:00+00',
-            timestamptz '2026-03-10 12:00:00+00', 6, 10, i % 10 = 0, 3600, i % 10 = 1, 700000
-        from range(50000) as t (i)
-        """
-    )
-    assert write_all(warehouse)["send_hours"] == 168
-    found = "select n, count_responded from analysis.send_hours where weekday = 6 and hour = 10"
-    assert warehouse.execute(found).fetchall() == [(50_000, 5_000)]
-    warehouse.execute(
-        "update marts.engagement set observed_until = handed_over_at + interval 6 day"
+        "insert into marts.send_hours values ('welcome', 6, 10, 49999, 5000, 0, null)"
     )
     assert write_all(warehouse)["send_hours"] == 0
+    warehouse.execute("insert into marts.send_hours values ('welcome', 0, 9, 1, 0, 0, null)")
+    assert write_all(warehouse)["send_hours"] == 168
+    found = "select n, count_responded from analysis.send_hours where weekday = 6 and hour = 10"
+    assert warehouse.execute(found).fetchall() == [(49_999, 5_000)]
 
 
 def test_waits_and_replies_are_read_off_the_messages(warehouse):

@@ -320,13 +320,15 @@ def test_each_unit_of_a_delay_waits_once_for_each_metric(ask: Ask) -> None:
 
 def test_hours_show_what_was_answered_within_a_week_and_what_was_drawn_by_lot(ask: Ask) -> None:
     assert ask(
-        "select weekday, block, n, count_responded, count_randomised, propensity "
-        "from marts.send_times order by all"
+        "select weekday, hour, count_sent, count_converted, n, count_responded, count_randomised, "
+        "propensity from marts.send_hours order by all"
     ) == [
-        (0, 2, 2, 1, 1, 0.9),
-        (1, 2, 2, 0, 0, None),
+        (0, 10, 2, 0, 2, 1, 1, 0.9),
+        # Of yesterday: not yet judged.
+        (0, 14, 1, 0, 0, 0, 0, None),
+        (1, 10, 2, 1, 2, 0, 0, None),
         # Drawn for the afternoon, and sent in the morning: no lot decided that.
-        (2, 2, 1, 0, 0, None),
+        (2, 10, 1, 1, 1, 0, 0, None),
     ]
 
 

@@ -494,6 +494,18 @@ def test_who_is_lost_at_a_step_is_the_same_in_the_funnel(small_home: Path) -> No
     assert max(row[2] for row in said) > 0
 
 
+def test_metrics_by_weekday_and_hour_are_those_of_the_week(small_home: Path) -> None:
+    names = ("sent", "opened", "clicked", "replied", "conversion_rate_per_sent")
+    question = Question(names, by=("weekday", "hour_of_day"), where="weekday is not null")
+    meant = query(
+        small_home,
+        "select weekday, hour, sum(count_sent)::bigint, sum(count_opened)::bigint, "
+        "sum(count_clicked)::bigint, sum(count_replied)::bigint, "
+        "sum(count_converted) / sum(count_sent) from marts.send_hours group by all",
+    ).rows()
+    assert set(ask(small_home, question).rows.rows()) == set(meant)
+
+
 def test_delivery_is_the_same_by_message_and_by_domain(small_home: Path) -> None:
     (rates,) = ask(
         small_home, Question(("delivery_rate_per_sent", "delivery_rate_per_attempted_sent"))
