@@ -1,6 +1,7 @@
 """The tables of decisions and comparisons: their columns, and their rows out of a look.
 
-Belongs here: schemas, decisions and comparisons as plain values, a stored look as its row again.
+Belongs here: schemas, decisions and comparisons as plain values, a stored look as its row again, or
+taken again.
 Does not: taking a look (`decisions`), the tables in the warehouse (`tables`).
 """
 
@@ -11,9 +12,11 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.analysis.comparisons import Comparison, Design
-from pipeline.analysis.experiments import Decision
-from pipeline.analysis.shrinkage import Shrunk
+from pipeline.analysis.arm_stats import ArmStats
+from pipeline.analysis.comparisons import Arm, Comparison, Design
+from pipeline.analysis.experiments import Decision, decide_experiment
+from pipeline.analysis.guardrails import Exposure
+from pipeline.analysis.shrinkage import Prior, Shrunk
 
 # What is read of the ledger's looks, the latest one of each experiment.
 LOOKS_SCHEMA: dict[str, pl.DataType] = {
@@ -151,3 +154,24 @@ def restore_row(evidence: Mapping[str, Any], *, is_auto: bool) -> dict[str, Any]
     row["is_auto"] = is_auto
     row["evidence"] = json.dumps(evidence, allow_nan=False, sort_keys=True)
     return row
+
+
+def recompute(evidence: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> Decision:
+    """Take a stored look again, from nothing but what was stored: the same decision comes out.
+
+    Args:
+        evidence: of the look, as the ledger has it.
+        before: that of the look before it, with the state and winner of its row; none at the first.
+    """
+    design, lost = evidence["design"], evidence["lost"]
+    return decide_experiment(
+        Design(**{**design, "prior": Prior(**design["prior"])}),
+        [Arm(**{**arm, "stats": ArmStats(**arm["stats"])}) for arm in evidence["arms"]],
+        previous=before,
+        conflicting_units=evidence["conflicting_units"],
+        exposures={
+            metric: [Exposure(**arm) for arm in arms]
+            for metric, arms in evidence["exposures"].items()
+        },
+        lost=lost["observed"] if lost else None,
+    )

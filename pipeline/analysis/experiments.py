@@ -102,6 +102,7 @@ class _Facts:
     ratio: SampleRatio
     conflicting_units: int
     before: Mapping[str, Any]
+    exposures: Mapping[str, Sequence[Exposure]]
     watches: list[Watch]
     harm: dict[str, str]
     lost: SampleRatio | None
@@ -172,6 +173,7 @@ def decide_cases(cases: Sequence[Case]) -> list[Decision]:
                 ratio=ratio,
                 conflicting_units=case.conflicting_units,
                 before=case.before,
+                exposures=case.exposures,
                 watches=watched,
                 harm=harm,
                 lost=next(losses) if split else None,
@@ -416,6 +418,9 @@ def _evidence(facts: _Facts, outcome: _Outcome, best: Mapping[str, Best]) -> dic
         "either_of": list(facts.tops) if outcome.state == "either_of" else [],
         "sample_ratio": vars(facts.ratio),
         "conflicting_units": facts.conflicting_units,
+        "exposures": {
+            metric: [vars(arm) for arm in arms] for metric, arms in facts.exposures.items()
+        },
         "guardrails": [vars(watch) for watch in facts.watches],
         "harm": facts.harm,
         "stopped": facts.stopped,
