@@ -1,9 +1,10 @@
 """Anyone's table, decided by the same rules: for people who send with something else.
 
 Belongs here: a file of subjects or of sums to the arms of an experiment. Does not: the decision
-(`decisions`), printing it (`drip analyze`).
+(`decisions`; of arms with few clusters `few_clusters`), printing it (`drip analyze`).
 """
 
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import polars as pl
 
 from pipeline.analysis.adjustment import PairedSums, adjust_for_covariate, ratio_of_sums
 from pipeline.analysis.arm_stats import ArmStats
 from pipeline.analysis.decision_rows import LOOKS_SCHEMA
 from pipeline.analysis.decisions import decide_experiments
+from pipeline.analysis.few_clusters import ClusterSums, few_arms, judge_few
 from pipeline.analysis.guardrails import METRICS
 from pipeline.settings import DripError
 
@@ -216,9 +219,10 @@ def _sum_subjects(
     # What is 0 or 1 stays so when a subject has several rows; amounts add up.
     is_share = _is_binary(con, metric)
     fold = "max" if is_share else "sum"
-    found = _execute(
+    _execute(
         con,
         f"""
+        create or replace temp table parts as
         with of_subject as (
             select
                 cast(min({_quoted(question.arm)}) as varchar) as arm,
@@ -228,26 +232,30 @@ def _sum_subjects(
             from subjects
             where {_quoted(question.arm)} is not null and {key} not in (select key from twice)
             group by {key}
-        ),
-        of_part as (
-            select arm, part, count(*) as assigned, sum(y) as y,
-                {"count(y)" if question.cluster else "sum(x)"} as x
-            from of_subject
-            group by arm, part
         )
+
+        select arm, part, sum(y) as y, {"count(y)" if question.cluster else "sum(x)"} as x
+        from of_subject
+        group by arm, part
+        """,  # noqa: S608
+    )
+    # What was drawn is the part: a cluster, or else a subject.
+    found = _execute(
+        con,
+        """
         select
             arm,
-            cast(sum(assigned) as bigint),
-            cast(count(y) as bigint),
+            count(*),
+            count(y),
             coalesce(sum(y), 0),
             coalesce(sum(y * y), 0),
             coalesce(sum(x) filter (where y is not null), 0),
             coalesce(sum(x * x) filter (where y is not null), 0),
             coalesce(sum(x * y), 0)
-        from of_part
+        from parts
         group by arm
         order by arm
-        """,  # noqa: S608
+        """,
     )
     if not all(_is_finite(row[1:]) for row in found):
         columns = " or ".join(repr(name) for name in (metric, question.covariate) if name)
@@ -262,10 +270,20 @@ def _sum_subjects(
         stats = adjust_for_covariate(paired)
     else:
         stats = [arm.outcome for arm in paired]
-    return [
+    rows = [
         _row(metric, row[0], row[1], of_arm, is_share)
         for row, of_arm in zip(found, stats, strict=True)
     ]
+    if question.cluster:
+        rows = [{**row, "clusters": _read_clusters(con, row["arm"])} for row in rows]
+    return rows
+
+
+def _read_clusters(con: duckdb.DuckDBPyConnection, arm: str) -> ClusterSums:
+    """Return the clusters of an arm with a known outcome, in an order of their own."""
+    sql = "select y, x from parts where arm = ? and y is not null order by x, y"
+    values = np.array(con.execute(sql, [arm]).fetchall(), dtype=np.float64).reshape(-1, 2)
+    return ClusterSums(values[:, 0], values[:, 1])
 
 
 def _row(metric: str, arm: str, n_assigned: int, sums: ArmStats, is_share: bool) -> dict[str, Any]:
@@ -359,9 +377,19 @@ def _decide(
     looks = pl.DataFrame(schema=LOOKS_SCHEMA)
     decisions, comparisons = decide_experiments(experiments, arms, looks, now)
     [decision] = decisions.drop("evidence", "is_auto", "looked_on", "experiment_id").to_dicts()
+    pairs = comparisons.drop("experiment_id", "is_against_held_out").to_dicts()
+    few: list[str] = []
+    if question.cluster:
+        clusters: dict[str, dict[str, ClusterSums]] = {}
+        for row in rows:
+            clusters.setdefault(row["metric"], {})[row["arm"]] = row["clusters"]
+        few = few_arms(clusters[primary])
+        harm = json.loads(decisions["evidence"][0])["harm"]
+        decision, pairs = judge_few(decision, pairs, clusters, question.planned, harm)
     return {
         "file": str(path),
         "decision": decision,
         "conflicting_subjects": conflicting,
-        "comparisons": comparisons.drop("experiment_id", "is_against_held_out").to_dicts(),
+        "few_clusters": few,
+        "comparisons": pairs,
     }

@@ -225,7 +225,9 @@ def analyze(
     share: Annotated[
         list[str] | None, typer.Option(help="How it was split: a=70% b=30%, one option each.")
     ] = None,
-    planned: Annotated[int | None, typer.Option(help="Planned subjects, all arms.", min=2)] = None,
+    planned: Annotated[
+        int | None, typer.Option(help="Planned subjects (or clusters), all arms.", min=2)
+    ] = None,
     alpha: Annotated[str, typer.Option(help="How often a false winner is named.")] = "5%",
     as_json: AsJson = False,
 ) -> None:
@@ -284,7 +286,8 @@ def _show_analysis(found: dict[str, Any]) -> None:
         for pair in found["comparisons"]
     ]
     columns = ["metric", "arms", "difference", "interval", "honest", "p", "found"]
-    table("Comparisons, right however often one looks", columns, rows)
+    looks = "right for one look" if found["few_clusters"] else "right however often one looks"
+    table(f"Comparisons, {looks}", columns, rows)
     if found["conflicting_subjects"]:
         say(f"{found['conflicting_subjects']:,} subjects were seen in two arms and left out.")
     split = decision["sample_ratio_p"]
