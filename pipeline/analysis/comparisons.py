@@ -65,7 +65,11 @@ class Arm:
 
 @dataclass(frozen=True)
 class Design:
-    """The rule fixed before the first look."""
+    """The rule fixed before the first look.
+
+    `expected_loss` is the threshold of caring as a share of the base rate, `margin` what is called
+    equivalent as a share of the control's rate; without them nothing is decided by either.
+    """
 
     metric: str
     mode: Mode = "open"
@@ -73,6 +77,8 @@ class Design:
     alpha: float = 0.05
     control: str | None = None
     prior: Prior = field(default_factory=Prior)
+    expected_loss: float | None = None
+    margin: float | None = None
 
 
 @dataclass(frozen=True)

@@ -184,6 +184,8 @@ def _ask(
             alpha=float(row["alpha"]),
             control=row["control"],
             prior=priors.get(metric_kind(metric), Prior()),
+            expected_loss=row["expected_loss"],
+            margin=row["margin"],
         )
         of_experiment = arms.get(experiment_id, {})
         asked.append(_Asked(row, design, of_experiment, known.get(experiment_id, {})))

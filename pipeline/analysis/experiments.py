@@ -6,6 +6,7 @@ Does not: the comparison of two arms (`comparisons`), frames (`decisions`), stor
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from pipeline.analysis import reasons
@@ -20,6 +21,11 @@ from pipeline.analysis.comparisons import (
     turn_around,
 )
 from pipeline.analysis.guardrails import Exposure, Watch, watch_experiments
+from pipeline.analysis.indifference import (
+    arm_that_costs_little,
+    equivalence_p,
+    threshold_of_caring,
+)
 from pipeline.analysis.sample_ratio import SampleRatio, Split, check_sample_ratios
 from pipeline.analysis.shrinkage import Shrunk, base_rate, rank_arms
 
@@ -122,6 +128,20 @@ class _Facts:
         """The declared control, else the first competing arm."""
         return self.competing[0].name if self.competing else None
 
+    @cached_property
+    def best(self) -> dict[str, Best]:
+        """How good each competing arm probably is; nothing before all are burned in."""
+        arms = [arm.stats for arm in self.competing]
+        if not arms or not all(arm.is_burned_in and arm.variance > 0 for arm in arms):
+            return {}
+        ranked = rank_arms(arms, self.design.prior.spread * base_rate(arms))
+        return {arm.name: best for arm, best in zip(self.competing, ranked, strict=True)}
+
+    @property
+    def cheap(self) -> str | None:
+        """The arm that costs less than is cared about, where the rule asks for it."""
+        return arm_that_costs_little(self.design, self.competing, self.best)
+
     def headline(self, winner: str | None) -> Comparison | None:
         """Return the comparison that the decision is told by."""
         return find_headline(self.pairs, self.control, winner)
@@ -188,7 +208,6 @@ def decide_cases(cases: Sequence[Case]) -> list[Decision]:
 def _decide(facts: _Facts) -> Decision:
     outcome = _harmed(facts) or _kept(facts) or _new_outcome(facts)
     headline = facts.headline(outcome.winner)
-    best = _rank(facts)
     interval = None
     if headline and headline.interval_low is not None and headline.interval_high is not None:
         interval = (headline.interval_low, headline.interval_high)
@@ -204,11 +223,11 @@ def _decide(facts: _Facts) -> Decision:
         interval=interval,
         relative_lift=headline.relative_lift if headline else None,
         shrunk=headline.shrunk if headline else None,
-        best=best,
+        best=facts.best,
         p_value=headline.p_value if headline else 1.0,
         sample_ratio=facts.ratio,
         comparisons=tuple(facts.pairs),
-        evidence=_evidence(facts, outcome, best),
+        evidence=_evidence(facts, outcome),
     )
 
 
@@ -308,15 +327,6 @@ def _guarded(facts: _Facts, outcome: _Outcome) -> str:
     return added
 
 
-def _rank(facts: _Facts) -> dict[str, Best]:
-    """Return how good each competing arm probably is; nothing before all are burned in."""
-    arms = [arm.stats for arm in facts.competing]
-    if not arms or not all(arm.is_burned_in and arm.variance > 0 for arm in arms):
-        return {}
-    ranked = rank_arms(arms, facts.design.prior.spread * base_rate(arms))
-    return {arm.name: best for arm, best in zip(facts.competing, ranked, strict=True)}
-
-
 def _kept(facts: _Facts) -> _Outcome | None:
     """Keep an earlier winner, and say so when the evidence for it has weakened (rules.md R15)."""
     winner = facts.before.get("winner")
@@ -329,6 +339,8 @@ def _kept(facts: _Facts) -> _Outcome | None:
         reason = f"{winner} was named before and stays; but its split is in doubt now. {alarm}"
     elif facts.tops == (winner,):
         reason = f"{winner} was named before and still beats every other arm. {found}"
+    elif facts.cheap == winner:
+        reason = f"{winner} was named before and stays. {_costs_little(facts, winner)}. {found}"
     else:
         reason = (
             f"{winner} was named before and stays; the evidence has weakened since and would not "
@@ -350,6 +362,9 @@ def _new_outcome(facts: _Facts) -> _Outcome:
         return _Outcome("running", None, "Only one arm competes, so there is no winner to name")
     if facts.tops:
         return _separated(facts)
+    if facts.cheap:
+        reason = f"{_costs_little(facts, facts.cheap)}. {reasons.measured(headline)}"
+        return _Outcome("winner", facts.cheap, reason)
     return _undecided(facts, reasons.measured(headline))
 
 
@@ -400,12 +415,30 @@ def _undecided(facts: _Facts, found: str) -> _Outcome:
             "no_difference",
             None,
             f"The planned {planned:,} leads are in and no arm is ahead of all others; keep "
-            f"{facts.control}. {found}",
+            f"{facts.control}. {found}{_equivalent(facts)}",
         )
     return _Outcome("running", None, f"No arm is ahead of all others yet. {found}")
 
 
-def _evidence(facts: _Facts, outcome: _Outcome, best: Mapping[str, Best]) -> dict[str, Any]:
+def _costs_little(facts: _Facts, name: str) -> str:
+    threshold = threshold_of_caring(facts.design, facts.competing) or 0.0
+    return reasons.costs_little(facts.design, name, facts.best[name], threshold)
+
+
+def _equivalent(facts: _Facts) -> str:
+    """Return which arms are as good as the control, where the rule names a margin."""
+    margin, (control, *others) = facts.design.margin, facts.competing
+    if margin is None:
+        return ""
+    told = []
+    for arm in others:
+        p_value = equivalence_p(margin, arm.stats, control.stats, facts.design.metric)
+        if p_value is not None:
+            told.append(reasons.equivalent(arm.name, margin, p_value, facts.design.alpha))
+    return "".join(f". {sentence}" for sentence in told)
+
+
+def _evidence(facts: _Facts, outcome: _Outcome) -> dict[str, Any]:
     """Return what the next look needs and what a person needs to recompute this one."""
     return {
         "state": outcome.state,
@@ -413,7 +446,7 @@ def _evidence(facts: _Facts, outcome: _Outcome, best: Mapping[str, Best]) -> dic
         "looks": int(facts.before.get("looks", 0)) + 1,
         "design": {**vars(facts.design), "prior": vars(facts.design.prior)},
         "arms": [{**vars(arm), "stats": vars(arm.stats)} for arm in facts.arms],
-        "best": {name: arm._asdict() for name, arm in best.items()},
+        "best": {name: arm._asdict() for name, arm in facts.best.items()},
         "pairs": [pair.evidence for pair in facts.pairs],
         "either_of": list(facts.tops) if outcome.state == "either_of" else [],
         "sample_ratio": vars(facts.ratio),

@@ -349,6 +349,9 @@ def _decide(
                 "allocation": "weights",
                 "has_changing_shares": False,
                 "guardrails": [*METRICS],
+                # A file brings no finished tests that a prior could be learned from.
+                "expected_loss": None,
+                "margin": None,
             }
         ]
     )

@@ -7,7 +7,8 @@ Belongs here: sentences and number formats of decisions. Does not: the decision 
 from collections.abc import Mapping, Sequence
 
 from pipeline.analysis.arm_stats import LEAST_EVENTS, LEAST_LEADS, ArmStats
-from pipeline.analysis.comparisons import Arm, Comparison, is_money
+from pipeline.analysis.best import Best
+from pipeline.analysis.comparisons import Arm, Comparison, Design, is_money
 from pipeline.analysis.guardrails import MARGIN, Watch
 from pipeline.analysis.sample_ratio import SampleRatio
 from pipeline.analysis.shrinkage import LEAST_TESTS, Prior
@@ -88,6 +89,24 @@ def lost_alarm(lost: SampleRatio) -> str:
         f"Messages that never went out are not spread evenly: {listed(groups)} (p = "
         f"{lost.p_value:.2g}). No winner is named; see what refused or suppressed them"
     )
+
+
+def costs_little(design: Design, name: str, best: Best, threshold: float) -> str:
+    """Return why an arm is taken that has beaten nobody."""
+    share = f"{100 * (design.expected_loss or 0):g} % of the base rate"
+    return (
+        f"{name} costs {amount(design.metric, best.loss)} on average against the best arm, less "
+        f"than the {amount(design.metric, threshold)} ({share}) that are cared about; by effects "
+        f"of {design.prior.count_tests} comparisons of finished tests"
+    )
+
+
+def equivalent(name: str, margin: float, p_value: float, alpha: float) -> str:
+    """Return whether an arm is shown to be as good as the control, within a margin."""
+    within = f"{100 * margin:g} % of the control's rate"
+    if p_value < alpha:
+        return f"{name} is equivalent to it within {within} (p = {p_value:.2g})"
+    return f"{name} is not shown to be equivalent to it within {within} (p = {p_value:.2g})"
 
 
 def harmful(harm: Mapping[str, str], control: str | None) -> str:

@@ -172,7 +172,7 @@ def _register(
             $mode as mode, $planned_leads as planned_leads, $alpha as alpha, $is_auto as is_auto,
             $now as registered_at, 'live' as origin, $unit as unit, $allocation as allocation,
             $definition as definition, $fingerprint as fingerprint,
-            $guardrails::varchar[] as guardrails
+            $guardrails::varchar[] as guardrails, $expected_loss as expected_loss, $margin as margin
         """,
         {
             "experiment_id": test.experiment_id,
@@ -191,6 +191,8 @@ def _register(
             "definition": write_definition(definition_of(sequence.sequence_id, step)),
             "fingerprint": fingerprint,
             "guardrails": list(test.guardrails),
+            "expected_loss": test.expected_loss,
+            "margin": test.margin,
         },
     )
     con.executemany("insert into arms values (?, ?, ?, ?, ?)", _arm_rows(step, held_out))

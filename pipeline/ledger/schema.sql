@@ -150,7 +150,9 @@ create table experiments (
     allocation varchar not null default 'weights',  -- equal | weights | thompson: how arms are drawn
     definition json,                    -- what may not change once somebody was drawn; null for imports
     fingerprint varchar,                -- hash of the definition
-    guardrails varchar[] not null default ['unsubscribed', 'complained', 'bounced']  -- what is watched for harm
+    guardrails varchar[] not null default ['unsubscribed', 'complained', 'bounced'],  -- what is watched for harm
+    expected_loss double,               -- share of the base rate: an arm that costs less is taken; null = never
+    margin double                       -- share of the control's rate within which arms are equivalent; null = never
 );
 
 create table arms (

@@ -17,7 +17,7 @@ import duckdb
 from pipeline.ledger.locks import LockBusy, hold_lock
 from pipeline.settings import DripError, create_keys
 
-SCHEMA_VERSION = "4"
+SCHEMA_VERSION = "5"
 _STRANGER_PAUSE = 0.05
 # Below this size a second thread costs each statement more than it brings.
 _SMALL_BYTES = 64 * 1024**2

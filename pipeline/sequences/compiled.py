@@ -119,6 +119,9 @@ class Experiment:
         window_seconds: Outcome window from the assignment.
         planned_leads: All arms together; a guess in open mode, or None.
         guardrails: What is watched for harm, of GUARDRAILS.
+        expected_loss: Share of the base rate; an arm that costs less than that on average is taken,
+            once there is a learned prior. None = never.
+        margin: Share of the control's rate within which arms are called equivalent; None = never.
     """
 
     experiment_id: str
@@ -135,6 +138,8 @@ class Experiment:
     unit: Literal["lead", "account"] = "lead"
     allocation: Literal["equal", "weights", "thompson"] = "equal"
     guardrails: tuple[Guardrail, ...] = GUARDRAILS
+    expected_loss: float | None = None
+    margin: float | None = None
 
 
 Message = Literal["email", "sms", "call", "whatsapp", "task", "linkedin", "webhook", "form", "best"]

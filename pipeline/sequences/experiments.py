@@ -95,6 +95,9 @@ def _check_metric(test: ExperimentFile, workspace: Workspace) -> Iterator[Findin
         yield Finding(("decide", "auto"), f"{message} metric: clicked or replied, or auto: false")
     if test.decide.mode == "planned" and test.decide.leads is None:
         yield Finding(("decide",), "mode: planned needs the number of leads: write `leads: 6000`")
+    for name in ("expected_loss", "margin"):
+        if getattr(test.decide, name) == 0:
+            yield Finding(("decide", name), f"{name}: 0% never holds: leave it away, or write 2%")
     if test.share <= 0:
         yield Finding(("share",), "a share of 0% tests nobody: remove the experiment")
 
@@ -238,6 +241,8 @@ def build_experiment(
         unit=test.unit,
         allocation="weights" if test.weights else test.allocation,
         guardrails=tuple(name for name in GUARDRAILS if name in test.decide.guardrails),
+        expected_loss=test.decide.expected_loss,
+        margin=test.decide.margin,
     )
 
 

@@ -593,7 +593,12 @@ class VariantFile(_Strict):
 
 
 class DecideFile(_Strict):
-    """How the experiment is decided."""
+    """How the experiment is decided.
+
+    `expected_loss: 2%` also takes the arm that costs less than 2 % of the base rate on average,
+    once 20 comparisons of its kind are finished to learn from; `margin: 10%` says, when a plan is
+    used up, whether arms are equivalent within 10 % of the control's rate.
+    """
 
     mode: Annotated[Literal["open", "planned"], _choice(("open", "planned"))] = "open"
     leads: int | None = Field(default=None, ge=10)
@@ -602,6 +607,8 @@ class DecideFile(_Strict):
     guardrails: list[Annotated[Guardrail, _choice(GUARDRAILS)]] = Field(
         default=[*GUARDRAILS], max_length=len(GUARDRAILS)
     )
+    expected_loss: Percent | None = None
+    margin: Percent | None = None
 
 
 class ExperimentFile(_Strict):

@@ -33,6 +33,8 @@ def experiment(experiment_id="subject", **changed):
         "allocation": "weights",
         "has_changing_shares": False,
         "guardrails": ["unsubscribed", "complained", "bounced"],
+        "expected_loss": None,
+        "margin": None,
         **changed,
     }
 

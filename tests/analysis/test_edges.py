@@ -36,6 +36,8 @@ def experiment(mode="planned", metric="replied", **changed):
         "allocation": "weights",
         "has_changing_shares": False,
         "guardrails": ["unsubscribed", "complained", "bounced"],
+        "expected_loss": None,
+        "margin": None,
         **changed,
     }
 

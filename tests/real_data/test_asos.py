@@ -135,6 +135,8 @@ def decide_daily(days, mode):
             allocation=pl.lit("weights"),
             has_changing_shares=False,
             guardrails=pl.lit([], dtype=pl.List(pl.String)),
+            expected_loss=pl.lit(None, dtype=pl.Float64),
+            margin=pl.lit(None, dtype=pl.Float64),
         )
     )
     looks, found = pl.DataFrame(schema=LOOKS_SCHEMA), []

@@ -62,6 +62,10 @@ def findings(step: StepFile, is_first: bool = False) -> list[tuple[tuple[str | i
             id="auto",
         ),
         pytest.param({"decide": {"mode": "planned"}}, ("decide",), "leads: 6000", id="planned"),
+        pytest.param({"decide": {"margin": "0%"}}, ("decide", "margin"), "write 2%", id="margin"),
+        pytest.param(
+            {"decide": {"expected_loss": "0%"}}, ("decide", "expected_loss"), "write 2%", id="loss"
+        ),
         pytest.param({"share": "0%"}, ("share",), "nobody", id="share"),
         pytest.param(
             {"variants": [{"id": "a"}, {"id": "b", "text": "x"}]},

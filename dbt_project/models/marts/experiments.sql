@@ -79,7 +79,9 @@ final as (
         r.declared_arm,
         r.declared_at,
         r.paused_at,
-        e.guardrails
+        e.guardrails,
+        e.expected_loss,
+        e.margin
     from experiments as e
     left join controls as c on e.experiment_id = c.experiment_id
     left join drawn as d on e.experiment_id = d.experiment_id

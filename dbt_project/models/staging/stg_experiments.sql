@@ -20,7 +20,9 @@ renamed as (
         unit,
         allocation,
         definition,
-        guardrails
+        guardrails,
+        expected_loss,
+        margin
     from source
 )
 

@@ -135,6 +135,8 @@ def draw(count: int, seed: int = 1) -> tuple[pl.DataFrame, pl.DataFrame]:
             allocation=pl.lit("weights"),
             has_changing_shares=pl.lit(value=False),
             guardrails=pl.lit([*METRICS]),
+            expected_loss=pl.lit(None, dtype=pl.Float64),
+            margin=pl.lit(None, dtype=pl.Float64),
         )
     )
     return experiments, days
