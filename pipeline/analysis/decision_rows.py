@@ -174,4 +174,5 @@ def recompute(evidence: Mapping[str, Any], before: Mapping[str, Any] | None = No
             for metric, arms in evidence["exposures"].items()
         },
         lost=lost["observed"] if lost else None,
+        caveat=evidence["caveat"],
     )

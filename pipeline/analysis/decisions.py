@@ -28,6 +28,7 @@ from pipeline.analysis.experiments import Case, decide_cases, decide_experiment
 from pipeline.analysis.guardrails import METRICS as GUARDRAIL_METRICS
 from pipeline.analysis.metric_looks import ExperimentLook, look_at_metrics, tell_experiments
 from pipeline.analysis.priors import learn_priors, metric_kind
+from pipeline.analysis.reasons import FEW_SENDERS
 from pipeline.analysis.shrinkage import Prior
 
 # A look belongs to the workspace day that began at 06:00 (rules.md R15).
@@ -210,6 +211,7 @@ def _case(asked: _Asked, look: ExperimentLook) -> Case:
             if name in asked.row["guardrails"] and name in asked.arms
         },
         lost={row["arm"]: round(row["sum"]) for row in asked.arms.get(LOST, ())},
+        caveat=FEW_SENDERS if asked.row.get("has_different_senders") else "",
     )
 
 

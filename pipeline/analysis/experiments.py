@@ -86,6 +86,7 @@ class Case:
         conflicting_units: leads seen in two arms, excluded from the statistics.
         exposures: bad events of every arm so far, by guardrail; an arm that does harm cannot win.
         lost: matured leads of each arm whose message never went out, where no arm should lose more.
+        caveat: what has to be said beside every reason; empty if there is nothing.
     """
 
     design: Design
@@ -95,6 +96,7 @@ class Case:
     conflicting_units: int = 0
     exposures: Mapping[str, Sequence[Exposure]] = field(default_factory=dict)
     lost: Mapping[str, int] = field(default_factory=dict)
+    caveat: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ class _Facts:
     watches: list[Watch]
     harm: dict[str, str]
     lost: SampleRatio | None
+    caveat: str
 
     @property
     def competing(self) -> list[Arm]:
@@ -155,6 +158,7 @@ def decide_experiment(
     conflicting_units: int = 0,
     exposures: Mapping[str, Sequence[Exposure]] | None = None,
     lost: Mapping[str, int] | None = None,
+    caveat: str = "",
 ) -> Decision:
     """Take one look at one experiment: compare all arms on matured leads and name the state.
 
@@ -164,7 +168,9 @@ def decide_experiment(
     before = previous or {}
     ordered = order_arms(arms, design.control)
     pairs = compare_arms(design, ordered, before.get("pairs", ()))
-    case = Case(design, ordered, pairs, before, conflicting_units, exposures or {}, lost or {})
+    case = Case(
+        design, ordered, pairs, before, conflicting_units, exposures or {}, lost or {}, caveat
+    )
     return decide_cases([case])[0]
 
 
@@ -197,6 +203,7 @@ def decide_cases(cases: Sequence[Case]) -> list[Decision]:
                 watches=watched,
                 harm=harm,
                 lost=next(losses) if split else None,
+                caveat=case.caveat,
             )
         )
         for case, watched, harm, ratio, split in zip(
@@ -317,14 +324,14 @@ def _harmed(facts: _Facts) -> _Outcome | None:
 
 
 def _guarded(facts: _Facts, outcome: _Outcome) -> str:
-    """Return what guardrails add to a reason: arms taken out, what is open about the winner."""
+    """Return what is added to a reason: arms taken out, what is open about the winner, a caveat."""
     added = ""
     if facts.harm and outcome.state != "harmful":
         added += f" {reasons.taken_out(facts.harm)}."
     if outcome.winner:
         of_winner = [watch for watch in facts.watches if watch.arm == outcome.winner]
         added += reasons.guardrails_open(of_winner)
-    return added
+    return f"{added} {facts.caveat}" if facts.caveat else added
 
 
 def _kept(facts: _Facts) -> _Outcome | None:
@@ -458,4 +465,5 @@ def _evidence(facts: _Facts, outcome: _Outcome) -> dict[str, Any]:
         "harm": facts.harm,
         "stopped": facts.stopped,
         "lost": vars(facts.lost) if facts.lost else None,
+        "caveat": facts.caveat,
     }

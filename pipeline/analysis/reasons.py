@@ -13,6 +13,11 @@ from pipeline.analysis.guardrails import MARGIN, Watch
 from pipeline.analysis.sample_ratio import SampleRatio
 from pipeline.analysis.shrinkage import LEAST_TESTS, Prior
 
+FEW_SENDERS = (
+    "Few senders: each arm is one sender, so what is found is the effect of these senders, not of "
+    "their kind."
+)
+
 
 def amount(metric: str, value: float) -> str:
     """Return a mean as text: per cent of leads, or money per lead."""

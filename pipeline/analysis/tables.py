@@ -26,7 +26,7 @@ Analysis = Callable[[duckdb.DuckDBPyConnection, datetime, pl.DataFrame], int]
 
 EXPERIMENTS = """
 select experiment_id, metric, mode, planned_leads, alpha, is_auto, control, count_conflicting_units,
-    allocation, has_changing_shares, guardrails, expected_loss, margin
+    allocation, has_changing_shares, guardrails, expected_loss, margin, has_different_senders
 from marts.experiments
 """
 EXPERIMENT_ARMS = """

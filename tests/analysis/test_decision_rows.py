@@ -75,11 +75,12 @@ class World:
     mode: str = "planned"
     planned: int = 12_000
     has_holdout: bool = False
+    has_different_senders: bool = False
 
 
 # The states that each is there for; on the way to them they pass others.
 WORLDS = {
-    "winner": World((0.05, 0.08)),
+    "winner": World((0.05, 0.08), has_different_senders=True),
     "money": World((0.05, 0.09), "revenue(sale)", mode="open"),
     "either_of": World((0.04, 0.10, 0.10), planned=30_000),
     "held out": World((0.05, 0.08, 0.05), has_holdout=True),
@@ -141,6 +142,7 @@ def stored_looks(world, rng, days=6):
             mode=world.mode,
             planned_leads=world.planned if world.mode == "planned" else None,
             count_conflicting_units=world.conflicting * day,
+            has_different_senders=world.has_different_senders,
         )
         decisions, _ = decide([one], arms, looks, NOW + timedelta(days=day))
         looks = look_rows(decisions)

@@ -412,3 +412,13 @@ def test_of_money_the_capped_sums_decide_and_the_raw_ones_stand_beside():
     assert row["effect"] == pytest.approx(1.0)
     assert "per lead" in row["reason"]
     assert comparisons["metric"].to_list() == ["capped_revenue(sale)", "revenue(sale)"]
+
+
+@pytest.mark.parametrize(("has_different_senders", "is_said"), [(True, True), (False, False)])
+def test_arms_of_different_senders_say_that_their_effect_is_that_of_few(
+    has_different_senders, is_said
+):
+    arms = [day_rows("a", 125, 2500), day_rows("b", 175, 2500)]
+    decisions, _ = decide([experiment(has_different_senders=has_different_senders)], arms)
+    assert ("Few senders" in decisions["reason"][0]) is is_said
+    assert decisions["reason"][0].startswith("No arm is ahead")

@@ -33,7 +33,8 @@ create table marts.experiments (
     is_auto boolean, control varchar, count_conflicting_units bigint,
     allocation varchar default 'weights', has_changing_shares boolean default false,
     guardrails varchar[] default ['unsubscribed', 'complained', 'bounced'],
-    expected_loss double, margin double
+    expected_loss double, margin double,
+    has_different_senders boolean default false
 );
 create table marts.experiment_arms (
     experiment_id varchar, metric varchar, is_primary boolean, arm varchar, role varchar,
@@ -73,7 +74,7 @@ create table marts.time_to_conversion (
 """
 ROWS = """
 insert into marts.experiments values ('wait', 'replied', 'open', 10000, 0.05, true, 'a', 0,
-    'weights', false, ['complained'], null, null);
+    'weights', false, ['complained'], null, null, false);
 insert into marts.experiment_arms values
     ('wait', 'replied', true, 'a', 'control', 0.5, date '2026-03-01', 5000, 5000, 400, 400, 400, 900, 90, 0.5),
     ('wait', 'replied', true, 'b', 'treatment', 0.5, date '2026-03-01', 5000, 5000, 600, 600, 600, 950, 150, 0.5);
@@ -166,7 +167,7 @@ def test_words_are_learned_from_sound_tests_only(warehouse):
     warehouse.execute(
         """
         insert into marts.experiments
-        select 'test_' || i, 'replied', 'open', null, 0.05, false, 'a', 0, 'weights', false, ['complained'], null, null
+        select 'test_' || i, 'replied', 'open', null, 0.05, false, 'a', 0, 'weights', false, ['complained'], null, null, false
         from range(20) as t (i);
         insert into marts.experiment_arms
         select experiment_id, 'replied', true, arm, 'treatment', 0.5, date '2026-03-01', 1000, 1000,

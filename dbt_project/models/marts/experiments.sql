@@ -37,6 +37,18 @@ changes as (
     group by experiment_id
 ),
 
+-- An arm without a sender of its own has that of the step.
+senders as (
+    select
+        e.experiment_id,
+        count(distinct coalesce({{ json_text('e.definition', "'arms'", 'a.arm', "'sender'") }}, '')) > 1
+            as has_different_senders
+    from experiments as e
+    inner join arms as a on e.experiment_id = a.experiment_id
+    where e.varies = 'content' and a.role != 'held_out'
+    group by e.experiment_id
+),
+
 controls as (
     select
         experiment_id,
@@ -81,11 +93,13 @@ final as (
         r.paused_at,
         e.guardrails,
         e.expected_loss,
-        e.margin
+        e.margin,
+        coalesce(n.has_different_senders, false) as has_different_senders
     from experiments as e
     left join controls as c on e.experiment_id = c.experiment_id
     left join drawn as d on e.experiment_id = d.experiment_id
     left join changes as s on e.experiment_id = s.experiment_id
+    left join senders as n on e.experiment_id = n.experiment_id
     left join rulings as r on e.experiment_id = r.experiment_id
 )
 
