@@ -173,6 +173,42 @@ def test_the_funnel_sums_up_and_leaves_the_held_out_beside(ask: Ask) -> None:
     ]
 
 
+def test_one_funnel_leads_from_all_leads_to_money(ask: Ask) -> None:
+    assert ask(
+        "select stage_ix, stage, step_id, count_reached, count_dropped, reach_rate_per_previous, "
+        "reach_rate_per_enrolled, revenue from marts.sequence_funnel order by stage_ix"
+    ) == [
+        (0, "leads", None, 9, None, None, None, None),
+        (1, "enrolled", None, 7, 0, 7 / 9, 1.0, None),
+        (2, "step", "hello", 7, 2, 1.0, 1.0, None),
+        (3, "step", "nudge", 2, 0, 2 / 7, 2 / 7, None),
+        (4, "converted", None, 3, None, 1.5, 3 / 7, None),
+        # One was reversed, one was paid in euros without a rate.
+        (5, "revenue", None, 1, None, 1 / 3, 1 / 7, Decimal(100)),
+    ]
+
+
+def test_the_funnel_of_a_sequence_is_that_of_its_steps_and_of_the_leaderboard(ask: Ask) -> None:
+    steps = "select step_id, count_reached, count_dropped from marts.sequence_funnel where stage = 'step'"
+    assert ask(f"{steps} order by stage_ix") == ask(
+        "select step_id, sum(count_entered)::bigint, sum(count_dropped)::bigint "
+        "from marts.funnel_steps group by step_id order by max(step_ix)"
+    )
+    assert ask(
+        "select max(count_reached) filter (where stage = 'enrolled'), "
+        "max(reach_rate_per_previous) filter (where stage = 'enrolled'), "
+        "max(count_reached) filter (where stage = 'converted'), "
+        "max(reach_rate_per_enrolled) filter (where stage = 'converted'), max(revenue) "
+        "from marts.sequence_funnel"
+    ) == ask(
+        "select count_enrolled, enrollment_rate_per_lead, count_converted, "
+        "conversion_rate_per_enrolled, revenue from marts.sequence_leaderboard"
+    )
+    assert ask("select sum(count_dropped) from marts.sequence_funnel") == ask(
+        "select sum(count_enrollments) from marts.step_endings where is_dropped"
+    )
+
+
 def test_cohorts_grow_by_week_and_say_when_they_are_mature(ask: Ask) -> None:
     # Monday 2 March: leads 1, 4, 5, 7, 8; of these 1, 5, 7 converted within a week.
     assert ask(
