@@ -84,6 +84,15 @@ def split_alarm(ratio: SampleRatio) -> str:
     )
 
 
+def holdout_alarm(ratio: SampleRatio) -> str:
+    """Return why nothing can be said of a step that held out another share than declared."""
+    count, expected = ratio.observed["held out"], ratio.expected["held out"]
+    return (
+        f"{count:,} of {ratio.units:,} leads were held out where {expected:,.0f} were to be (p = "
+        f"{ratio.p_value:.2g}). No effect is claimed; find out who was sent or held out besides"
+    )
+
+
 def lost_alarm(lost: SampleRatio) -> str:
     """Return why leads lost on the way make the experiment invalid."""
     groups = [

@@ -10,7 +10,9 @@ create or replace table analysis.step_effects (
     effect double,
     interval_low double,
     interval_high double,
-    is_decisive boolean not null
+    is_decisive boolean not null,
+    sample_ratio_p double,
+    alarm varchar
 );
 
 comment on table analysis.step_effects is
@@ -24,10 +26,15 @@ comment on column analysis.step_effects.n_held_out is
 'Enrollments that were held out there by lot, observed for 30 days.';
 comment on column analysis.step_effects.rate_sent is 'Share of n_sent with the outcome.';
 comment on column analysis.step_effects.rate_held_out is 'Share of n_held_out with the outcome.';
-comment on column analysis.step_effects.effect is 'Difference of the two: what the step adds.';
+comment on column analysis.step_effects.effect is
+'Difference of the two: what the step adds; null after an alarm.';
 comment on column analysis.step_effects.interval_low is
 'Lower end of the 95 % interval that holds at every look; null before both groups have 100 leads and ten outcomes.';
 comment on column analysis.step_effects.interval_high is 'Upper end of it.';
 comment on column analysis.step_effects.is_decisive is 'Whether the interval leaves out zero.';
+comment on column analysis.step_effects.sample_ratio_p is
+'How probable so many held-out leads are by the declared share; null where no version declares it.';
+comment on column analysis.step_effects.alarm is
+'Why no effect is claimed: another share was held out than declared; null where the lot was kept.';
 
 insert into analysis.step_effects by name select * from new_rows; -- noqa: AM04

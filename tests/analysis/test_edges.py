@@ -321,6 +321,8 @@ def test_a_step_holdout_of_any_size_holds_its_effect_and_says_nothing_of_nothing
             "n": n,
             "count_converted": events,
             "count_unsubscribed": n - events,
+            "count_leads": n,
+            "share_declared": held_out[1] / max(1, sent[1] + held_out[1]),
         }
         for is_held_out, (events, n) in ((False, sent), (True, held_out))
     ]

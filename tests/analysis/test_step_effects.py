@@ -6,7 +6,7 @@ import pytest
 from pipeline.analysis.step_effects import STEP_EFFECTS_SCHEMA, step_effects
 
 
-def group(is_held_out, n, converted, unsubscribed=0, step_id="nudge"):
+def group(is_held_out, n, converted, unsubscribed=0, step_id="nudge", share=None, leads=None):
     return {
         "sequence_id": "welcome",
         "step_id": step_id,
@@ -15,6 +15,8 @@ def group(is_held_out, n, converted, unsubscribed=0, step_id="nudge"):
         "n": n,
         "count_converted": converted,
         "count_unsubscribed": unsubscribed,
+        "count_leads": n + 5 if leads is None else leads,
+        "share_declared": share,
     }
 
 
@@ -39,3 +41,32 @@ def test_few_held_out_leads_give_no_interval_and_none_give_no_row():
     assert (dict(nobody.schema), nobody.height) == (STEP_EFFECTS_SCHEMA, 0)
     empty = step_effects(pl.DataFrame([group(False, 0, 0), group(True, 0, 0)]))
     assert empty["effect"].to_list() == [None, None]
+
+
+def of_split(sent, held_out, share):
+    rows = [
+        group(False, 9000, 900, share=share, leads=sent),
+        group(True, 1000, 50, share=share, leads=held_out),
+    ]
+    return step_effects(pl.DataFrame(rows, infer_schema_length=None)).to_dicts()[0]
+
+
+def test_another_share_held_out_than_declared_claims_no_effect_and_says_why():
+    kept, broken = of_split(9000, 1000, 0.1), of_split(9000, 1000, 0.12)
+    assert (kept["is_decisive"], kept["alarm"], kept["sample_ratio_p"]) == (True, None, 1.0)
+    assert (broken["effect"], broken["interval_low"], broken["interval_high"]) == (None,) * 3
+    assert not broken["is_decisive"]
+    assert "1,000 of 10,000 leads were held out where 1,200 were to be" in broken["alarm"]
+    assert broken["sample_ratio_p"] < 1e-6
+    # What was counted stays to be seen.
+    assert broken["rate_held_out"] == 0.05
+
+
+def test_the_lot_is_that_of_leads_and_nothing_is_checked_where_no_share_is_declared():
+    # Ten times the enrollments, by leads that came back: the lot was kept all the same.
+    assert of_split(900, 112, 0.1)["alarm"] is None
+    assert of_split(9000, 1120, 0.1)["alarm"] is not None
+    unknown = of_split(9000, 1120, None)
+    assert (unknown["sample_ratio_p"], unknown["alarm"], unknown["is_decisive"]) == (
+        None, None, True,
+    )  # fmt: skip

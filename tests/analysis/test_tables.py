@@ -56,7 +56,7 @@ create table marts.send_hours (
 );
 create table marts.step_holdouts (
     sequence_id varchar, step_id varchar, is_held_out boolean, n_reached bigint, n bigint,
-    count_converted bigint, count_unsubscribed bigint
+    count_converted bigint, count_unsubscribed bigint, count_leads bigint, share_declared double
 );
 create table marts.step_endings (
     sequence_id varchar, version varchar, step_ix bigint, step_id varchar, ended_as varchar,
