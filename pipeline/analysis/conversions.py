@@ -7,7 +7,6 @@ estimates themselves (`incidence`), comparing arms (`experiments`), cohort table
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import polars as pl
 from scipy import stats
 
@@ -16,7 +15,7 @@ from pipeline.analysis.incidence import (
     Risk,
     count_risk,
     difference_p,
-    log_log_interval,
+    tell_curve,
 )
 
 CONVERTED = "converted"
@@ -135,24 +134,9 @@ def _risks(time_to_conversion: pl.DataFrame) -> Iterator[tuple[tuple[str, str], 
 
 
 def _curve(keys: tuple[str, str], risk: Risk, cause: str) -> pl.DataFrame:
-    share, error = risk.shares(cause)
-    low, high = log_log_interval(risk, share, error)
-    ends = risk.ends[risk.causes.index(cause)]
-    kept = ends > 0
-    return pl.DataFrame(
-        {
-            "sequence_id": [keys[0]] * int(kept.sum()),
-            "group": [keys[1]] * int(kept.sum()),
-            "outcome": [cause] * int(kept.sum()),
-            "day": risk.times[kept].astype(np.int64),
-            "n_at_risk": np.rint(risk.at_risk[kept]).astype(np.int64),
-            "count_reached": np.rint(ends[kept]).astype(np.int64),
-            "share": share[kept],
-            "interval_low": low[kept],
-            "interval_high": high[kept],
-        },
-        schema=CURVES_SCHEMA,
-    )
+    names = {"sequence_id": keys[0], "group": keys[1], "outcome": cause}
+    columns = [pl.lit(name).alias(column) for column, name in names.items()]
+    return pl.DataFrame(tell_curve(risk, cause)).with_columns(columns).select(*CURVES_SCHEMA)
 
 
 def _times(groups: list[tuple[tuple[str, str], Risk]]) -> Iterator[dict[str, Any]]:

@@ -6,17 +6,16 @@ Does not: delays that varied for other reasons, which can suggest a test but nev
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from pipeline.analysis import reasons
 from pipeline.analysis.arm_stats import ArmStats
 from pipeline.analysis.comparisons import Arm, Design
 from pipeline.analysis.experiments import decide_experiment
-from pipeline.analysis.incidence import OPEN, Risk, count_risk, difference_p, log_log_interval
+from pipeline.analysis.incidence import OPEN, Risk, count_risk, difference_p, tell_curve
 
 EVIDENCE_LABEL = "randomised"
 TIES = ("either_of", "no_difference")
@@ -102,29 +101,16 @@ def delay_curves(delay_times: pl.DataFrame) -> pl.DataFrame:
     Args:
         delay_times: marts.delay_times.
     """
-    rows = [
-        {"experiment_id": experiment_id, "arm": arm, "metric": metric, "outcome": cause, **row}
-        for (experiment_id, metric), arms in _risks(delay_times).items()
-        for arm, risk in arms.items()
-        for cause in risk.causes
-        for row in _curve(risk, cause)
-    ]
-    return pl.DataFrame(rows, schema=CURVES_SCHEMA)
-
-
-def _curve(risk: Risk, cause: str) -> Iterator[dict[str, Any]]:
-    share, error = risk.shares(cause)
-    low, high = log_log_interval(risk, share, error)
-    ends = risk.ends[risk.causes.index(cause)]
-    for place in np.flatnonzero(ends > 0):
-        yield {
-            "day": int(risk.times[place]),
-            "n_at_risk": round(risk.at_risk[place]),
-            "count_reached": round(ends[place]),
-            "share": float(share[place]),
-            "interval_low": float(low[place]),
-            "interval_high": float(high[place]),
-        }
+    curves = []
+    for (experiment_id, metric), arms in _risks(delay_times).items():
+        for arm, risk in arms.items():
+            names = {"experiment_id": experiment_id, "arm": arm, "metric": metric}
+            for cause in risk.causes:
+                told = pl.DataFrame(tell_curve(risk, cause))
+                columns = {**names, "outcome": cause}
+                curves.append(told.with_columns(pl.lit(v).alias(k) for k, v in columns.items()))
+    empty = pl.DataFrame(schema=CURVES_SCHEMA)
+    return pl.concat([empty, *(curve.select(*CURVES_SCHEMA) for curve in curves)])
 
 
 def _risks(delay_times: pl.DataFrame) -> Risks:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -179,6 +180,26 @@ def log_log_interval(risk: Risk, share: Floats, error: Floats) -> tuple[Floats, 
         low[-1] = low[-2] if len(low) > 1 else everybody[0]
         high[-1] = 1.0
     return np.minimum(np.clip(low, 0, 1), share), np.maximum(np.clip(high, 0, 1), share)
+
+
+def tell_curve(risk: Risk, cause: str) -> dict[str, npt.NDArray[Any]]:
+    """Return columns with one row per time at which somebody has come to this end.
+
+    The hazard of a time is `count_reached` of `n_at_risk`; shares have log-log intervals, pointwise
+    at 95 %.
+    """
+    share, error = risk.shares(cause)
+    low, high = log_log_interval(risk, share, error)
+    ends = risk.ends[risk.causes.index(cause)]
+    kept = ends > 0
+    return {
+        "day": risk.times[kept].astype(np.int64),
+        "n_at_risk": np.rint(risk.at_risk[kept]).astype(np.int64),
+        "count_reached": np.rint(ends[kept]).astype(np.int64),
+        "share": share[kept],
+        "interval_low": low[kept],
+        "interval_high": high[kept],
+    }
 
 
 def difference_p(one: tuple[float, float], other: tuple[float, float]) -> float | None:
