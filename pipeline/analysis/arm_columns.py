@@ -136,11 +136,28 @@ def read_arm(row: Mapping[str, Any]) -> Arm:
     )
 
 
-def read_exposure(row: Mapping[str, Any]) -> Exposure:
-    """Return one row of a guardrail as the bad events of an arm."""
-    return Exposure(
-        row["arm"], row["n_assigned"], round(row["sum_so_far"]), row["share"], row["is_named"]
-    )
+def read_exposure(
+    row: Mapping[str, Any], days: Mapping[str, Sequence[int]] | None = None
+) -> Exposure:
+    """Return one row of a guardrail as the bad events of an arm, with its days if they matter."""
+    n, count = row["n_assigned"], round(row["sum_so_far"])
+    return Exposure(row["arm"], n, count, row["share"], row["is_named"], days or {})
+
+
+def read_days(days: pl.DataFrame, experiment_id: str, metric: str) -> dict[str, dict[str, Any]]:
+    """Return leads drawn and bad events so far of each arm by day: {arm: {day: (n, count)}}.
+
+    Args:
+        days: marts.experiment_arms.
+        experiment_id: of which experiment.
+        metric: of which guardrail.
+    """
+    rows = days.filter(experiment_id=experiment_id, metric=metric).sort("arm", "assigned_on")
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows.filter(pl.col("n_assigned") > 0).iter_rows(named=True):
+        counts = row["n_assigned"], round(row["sum_so_far"])
+        found.setdefault(row["arm"], {})[row["assigned_on"].isoformat()] = counts
+    return found
 
 
 def _sum_days(arms: pl.DataFrame) -> pl.DataFrame:

@@ -16,6 +16,7 @@ from pipeline.analysis.arm_stats import ArmStats
 from pipeline.analysis.comparisons import Arm, Comparison, Design
 from pipeline.analysis.experiments import Decision, decide_experiment
 from pipeline.analysis.guardrails import Exposure
+from pipeline.analysis.held_back import hold_back
 from pipeline.analysis.shrinkage import Prior, Shrunk
 
 # What is read of the ledger's looks, the latest one of each experiment.
@@ -163,16 +164,21 @@ def recompute(evidence: Mapping[str, Any], before: Mapping[str, Any] | None = No
         evidence: of the look, as the ledger has it.
         before: that of the look before it, with the state and winner of its row; none at the first.
     """
-    design, lost = evidence["design"], evidence["lost"]
+    lost, caveat = evidence["lost"], evidence["caveat"]
+    design = Design(**{**evidence["design"], "prior": Prior(**evidence["design"]["prior"])})
+    arms = [Arm(**{**arm, "stats": ArmStats(**arm["stats"])}) for arm in evidence["arms"]]
+    exposures = {
+        metric: [Exposure(**arm) for arm in of_metric]
+        for metric, of_metric in evidence["exposures"].items()
+    }
+    if "held_back" in evidence:
+        return hold_back(evidence["held_back"], design, arms, exposures, before or {}, caveat)
     return decide_experiment(
-        Design(**{**design, "prior": Prior(**design["prior"])}),
-        [Arm(**{**arm, "stats": ArmStats(**arm["stats"])}) for arm in evidence["arms"]],
+        design,
+        arms,
         previous=before,
         conflicting_units=evidence["conflicting_units"],
-        exposures={
-            metric: [Exposure(**arm) for arm in arms]
-            for metric, arms in evidence["exposures"].items()
-        },
+        exposures=exposures,
         lost=lost["observed"] if lost else None,
-        caveat=evidence["caveat"],
+        caveat=caveat,
     )

@@ -7,14 +7,20 @@ Does not: the mart as columns (`arm_columns`), comparing (`metric_looks`), the s
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, cast
 
 import polars as pl
 
 from pipeline.analysis.adaptive import compare_bandit
-from pipeline.analysis.arm_columns import compared_arms, order_days, read_arm, read_exposure
+from pipeline.analysis.arm_columns import (
+    compared_arms,
+    order_days,
+    read_arm,
+    read_days,
+    read_exposure,
+)
 from pipeline.analysis.comparisons import Design, Mode, tell_comparison
 from pipeline.analysis.decision_rows import (
     COMPARISONS_SCHEMA,
@@ -24,8 +30,9 @@ from pipeline.analysis.decision_rows import (
     publish_row,
     restore_row,
 )
-from pipeline.analysis.experiments import Case, decide_cases, decide_experiment
+from pipeline.analysis.experiments import Case, decide_cases
 from pipeline.analysis.guardrails import METRICS as GUARDRAIL_METRICS
+from pipeline.analysis.held_back import hold_back
 from pipeline.analysis.metric_looks import ExperimentLook, look_at_metrics, tell_experiments
 from pipeline.analysis.priors import learn_priors, metric_kind
 from pipeline.analysis.reasons import FEW_SENDERS
@@ -104,6 +111,21 @@ class _Asked:
     def primary(self) -> Rows:
         """The arms on the metric that decides."""
         return self.arms.get(self.design.metric, [])
+
+    @property
+    def watched(self) -> list[str]:
+        """The guardrails that its arms have counts of."""
+        asked_for = self.row["guardrails"]
+        return [name for name in GUARDRAIL_METRICS if name in asked_for and name in self.arms]
+
+    @property
+    def caveat(self) -> str:
+        """What has to be said beside every reason."""
+        return FEW_SENDERS if self.row.get("has_different_senders") else ""
+
+    def competing(self, metric: str) -> Rows:
+        """Return the arms that are sent, on one metric."""
+        return [row for row in self.arms[metric] if row["competes"]]
 
     @property
     def has_full_week(self) -> bool:
@@ -206,32 +228,34 @@ def _case(asked: _Asked, look: ExperimentLook) -> Case:
         before=asked.before,
         conflicting_units=int(asked.row["count_conflicting_units"] or 0),
         exposures={
-            name: [read_exposure(row) for row in asked.arms[name] if row["competes"]]
-            for name in GUARDRAIL_METRICS
-            if name in asked.row["guardrails"] and name in asked.arms
+            name: [read_exposure(row) for row in asked.competing(name)] for name in asked.watched
         },
         lost={row["arm"]: round(row["sum"]) for row in asked.arms.get(LOST, ())},
-        caveat=FEW_SENDERS if asked.row.get("has_different_senders") else "",
+        caveat=asked.caveat,
     )
 
 
 def _hold_back(asked: _Asked, days: pl.DataFrame, today: date) -> dict[str, Any]:
     """Return the evidence of a look without plain comparisons, so that no wrong number is shown.
 
-    Arms of a bandit are compared by its daily batches; nothing is decided by that.
+    Arms of a bandit are compared by its daily batches; nothing is decided by that but harm.
     """
     design, experiment_id = asked.design, asked.experiment_id
     is_bandit = asked.row["allocation"] == "thompson"
     pairs = compare_bandit(experiment_id, design, days) if is_bandit else []
-    empty = decide_experiment(design, [])
-    decision = replace(
-        empty,
-        state="running",
-        reason=asked.held_back or "",
-        control=design.control,
-        n=sum(row["n"] for row in asked.primary),
-        n_assigned=sum(row["n_assigned"] for row in asked.primary),
-        evidence={**empty.evidence, "state": "running"},
+    exposures = {}
+    for name in asked.watched:
+        of_arm = read_days(days, experiment_id, name)
+        exposures[name] = [
+            read_exposure(row, of_arm.get(row["arm"])) for row in asked.competing(name)
+        ]
+    decision = hold_back(
+        asked.held_back or "",
+        design,
+        [read_arm(row) for row in asked.primary],
+        exposures,
+        asked.before,
+        asked.caveat,
     )
     return {
         **decision.evidence,

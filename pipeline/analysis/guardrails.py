@@ -10,7 +10,7 @@ e-value, right at every look, and counts every lead drawn so far: harm does not 
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from scipy import special
 
 from pipeline.analysis.arm_stats import LEAST_EVENTS, ArmStats, Numbers
+from pipeline.analysis.guardrail_days import DayCount, log_e_over_days
 from pipeline.analysis.sequential import confidence_multiplier, tuning_rate
 
 Floats = npt.NDArray[np.float64]
@@ -54,13 +55,18 @@ METRICS = tuple(guardrail.metric for guardrail in GUARDRAILS)
 
 @dataclass(frozen=True)
 class Exposure:
-    """Leads of an arm drawn so far, and how many of them had the bad event."""
+    """Leads of an arm drawn so far, and how many of them had the bad event.
+
+    `days` holds the same by day of the draw, where the share of the arm changed meanwhile: then the
+    bad events of one day are binomial, not those of all (`guardrail_days`).
+    """
 
     arm: str
     n: int
     count: int
     share: float
     is_control: bool = False
+    days: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     @property
     def rate(self) -> float:
@@ -148,6 +154,21 @@ class _Watched(NamedTuple):
             return 0.0
         return self.arm.share / (self.arm.share + self.control.share)
 
+    @property
+    def has_days(self) -> bool:
+        """Whether arm and control can be told apart day by day only."""
+        return bool(self.control and self.chance and self.arm.days)
+
+    def log_e_over_days(self) -> float:
+        """Return the evidence for more than the control, day by day."""
+        nobody = DayCount(0, 0)
+        of_control = self.control.days if self.control else {}
+        on = sorted({*self.arm.days, *of_control})
+        arm, control = (
+            [DayCount(*days.get(day, nobody)) for day in on] for days in (self.arm.days, of_control)
+        )
+        return log_e_over_days(arm, control, self.chance, CONCENTRATION)
+
 
 def _weigh(watched: Sequence[_Watched]) -> tuple[list[Any], ...]:
     """Return of each its evidence for more than the control, than the limits; not inferior or not.
@@ -161,6 +182,9 @@ def _weigh(watched: Sequence[_Watched]) -> tuple[list[Any], ...]:
     against_control = _log_e_where(
         count, count + control_count, np.array([one.chance for one in watched])
     )
+    # Sums of leads that came at different times say nothing of one arm beside another.
+    by_days = np.array([one.has_days for one in watched])
+    against_control[by_days] = [one.log_e_over_days() for one in watched if one.has_days]
     limits = [
         _log_e_where(count, n, np.array([limit or 0.0 for limit in column]))
         for column in (
@@ -168,7 +192,7 @@ def _weigh(watched: Sequence[_Watched]) -> tuple[list[Any], ...]:
             [one.guardrail.warn for one in watched],
         )
     ]
-    sound = _not_inferior(n, count, control_n, control_count)
+    sound = _not_inferior(n, count, control_n, control_count) & ~by_days
     return against_control.tolist(), limits[0].tolist(), limits[1].tolist(), sound.tolist()
 
 
@@ -199,6 +223,7 @@ def _judge(
     status: Status = "harmful"
     if log_e > math.log(STOP_E) and control:
         reason = f"{found}, and {control.count:,} of {control.n:,} of {control.arm}"
+        reason += ", day by day" if watched.has_days else ""
     elif log_e_limit > math.log(STOP_E) and guardrail.stop:
         reason = f"{found}, more than the {100 * guardrail.stop:g} % that stop a sender"
     elif log_e_warn > math.log(STOP_E) and guardrail.warn:

@@ -25,7 +25,9 @@ def learn_priors(looks: Iterable[Mapping[str, Any]]) -> dict[str, Prior]:
     """
     found: dict[str, tuple[list[float], list[float]]] = {}
     for look in looks:
-        if look.get("state") not in FINISHED or not look.get("arms"):
+        # Plain means of a bandit are biased by its weights.
+        is_held_back = "held_back" in look
+        if look.get("state") not in FINISHED or not look.get("arms") or is_held_back:
             continue
         effects, errors = found.setdefault(metric_kind(look["design"]["metric"]), ([], []))
         arms = [ArmStats(**arm["stats"]) for arm in look["arms"] if arm["role"] != "held_out"]
