@@ -49,14 +49,17 @@ def test_equal_days_of_equal_weights_are_the_plain_difference():
     assert found.is_decisive
 
 
-def thompson(rng, rates, days=28, leads=300, floor=0.10):
-    """One bandit as `allocation` runs it, drawn by lot: leads, outcomes and probabilities by day."""
+def thompson(rng, rates, days=28, leads=300, floor=0.10, seasons=None):
+    """One bandit as `allocation` runs it, drawn by lot: leads, outcomes and probabilities by day.
+
+    `seasons`: what the rates of each day are multiplied by.
+    """
     arms = len(rates)
     won, lost, share = np.zeros(arms), np.zeros(arms), np.full(arms, 1 / arms)
     n, x, e = [], [], []
-    for _ in range(days):
+    for season in np.ones(days) if seasons is None else seasons:
         drawn = rng.multinomial(leads, share)
-        outcomes = rng.binomial(drawn, rates)
+        outcomes = rng.binomial(drawn, np.asarray(rates) * season)
         n.append(drawn)
         x.append(outcomes)
         e.append(share)
@@ -92,6 +95,53 @@ def test_equal_arms_of_a_bandit_are_told_apart_in_at_most_five_per_cent_of_daily
         calibration.note(OTHERS, question, share, target, draws=tests, seed=17)
     assert told / tests <= 0.05 + error
     assert covered / tests >= 0.94 - error
+
+
+def batched_ols(n, x):
+    """Difference of the second arm and the first, and its error, by no probabilities at all.
+
+    Differences within days, each over its own standard error, all with the same weight (Zhang,
+    Janson & Murphy 2020): leads of a day are a plain random draw, and days are put together after.
+    """
+    ok = (n[:, 0] > 0) & (n[:, 1] > 0)
+    rates = x[:, :2].sum(axis=0) / n[:, :2].sum(axis=0)
+    spread = np.sqrt((rates * (1 - rates) / n[ok, :2]).sum(axis=1))
+    apart = x[ok, 1] / n[ok, 1] - x[ok, 0] / n[ok, 0]
+    weights = 1 / spread
+    return (weights * apart).sum() / weights.sum(), math.sqrt(ok.sum()) / weights.sum()
+
+
+SEASONS = {
+    "as ever": np.ones(28),
+    "falling": np.linspace(1.5, 0.5, 28),
+    "by weekday": np.tile([1.4, 1.2, 1.1, 1.0, 0.9, 0.7, 0.7], 4),
+}
+
+
+@pytest.mark.parametrize("season", SEASONS)
+@pytest.mark.parametrize("rates", [(0.05, 0.05, 0.05), (0.05, 0.08, 0.05)], ids=["equal", "better"])
+def test_scores_by_day_agree_with_differences_within_days(rates, season):
+    """Two estimates of one difference that share neither formula nor inputs."""
+    rng = np.random.default_rng(29)
+    worlds = 150
+    truth = (rates[1] - rates[0]) * SEASONS[season].mean()
+    scores, twins, errors, inside, covered = [], [], [], 0, 0
+    for _ in range(worlds):
+        n, x, e = thompson(rng, rates, seasons=SEASONS[season])
+        found, (twin, error) = judged(n, x, e, 28), batched_ols(n, x)
+        scores.append(found.effect)
+        twins.append(twin)
+        errors.append(found.standard_error / error)
+        inside += found.low <= twin <= found.high
+        covered += abs(twin - truth) < 1.96 * error
+    apart = np.subtract(scores, twins)
+    assert np.corrcoef(scores, twins)[0, 1] > 0.97
+    assert apart.std() < 0.25 * np.std(twins)
+    assert abs(apart.mean()) < 0.001
+    assert inside == worlds
+    assert 0.9 < np.median(errors) < 1.1
+    # The twin is one to go by: it keeps its own promise.
+    assert covered / worlds >= 0.95 - 3 * math.sqrt(0.05 * 0.95 / worlds)
 
 
 @pytest.mark.slow
