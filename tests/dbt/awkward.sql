@@ -57,6 +57,10 @@ select
     case when was_sent then date '2026-02-27' + cast(send_id as integer) end as sent_on,
     case when was_sent then timestamptz '2026-02-27 12:00:00Z' + interval (send_id) day end as handed_over_at,
     false as is_delivery_inferred, was_clicked or send_id = 5 as was_clicked_any, was_replied or send_id in (3, 8) as was_replied_any,
+    case
+        when was_sent and channel not in ('task', 'webhook')
+            then row_number() over (partition by enrollment_id, was_sent, channel in ('task', 'webhook') order by send_id)
+    end as position,
     if(channel = 'email', 'templates/' || coalesce(variant, 'hello') || '.md', sequence_id || '/' || step_id) as template,
     -- 1 and 2 share an order, 3 is in euros and without a price, 10 was reversed; the text cost nothing.
     case send_id when 1 then 0.01 when 2 then 0 when 7 then 0.02 end as cost,

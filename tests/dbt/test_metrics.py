@@ -117,6 +117,7 @@ SOURCES = [
         day="sent_on",
         by={
             "send__channel": "channel",
+            "position": "position",
             "step": "step_id",
             "variant": "variant",
             "template": "template",
@@ -459,6 +460,26 @@ def test_a_metric_of_messages_is_that_of_their_results(small_home: Path, kind: s
             said[name],
             numbers,
         )
+
+
+def test_contacts_by_position_are_those_of_the_channels(small_home: Path) -> None:
+    names = ("contacts", "contacts_delivered", "contacts_opened", "contacts_clicked", "bounced")
+    said = ask(
+        small_home,
+        Question(
+            (*names, "credited", "reply_rate_per_sent", "conversion_rate_per_sent"),
+            by=("position", "channel"),
+            where="position is not null",
+        ),
+    ).rows.rows()
+    meant = query(
+        small_home,
+        "select position, channel, count_sent, count_delivered, count_opened, count_clicked, "
+        "count_bounced, count_converted, reply_rate_per_sent, conversion_rate_per_sent "
+        "from marts.channel_positions",
+    ).rows()
+    assert sorted(said) == sorted(meant)
+    assert {row[0] for row in said} == {1, 2}
 
 
 def test_who_runs_is_who_the_backlog_says(small_home: Path) -> None:

@@ -1,7 +1,10 @@
 -- One row per sequence, place among the contacts of an enrollment, and channel.
 with sends as (
     select * from {{ ref('int_sends') }}
-    where was_sent and {{ is_contact('channel') }}
+),
+
+contacts as (
+    select * from {{ ref('int_contacts') }}
 ),
 
 enrollments as (
@@ -10,9 +13,10 @@ enrollments as (
 
 placed as (
     select
-        *,
-        row_number() over (partition by enrollment_id order by handed_over_at, send_id) as position
-    from sends
+        s.*,
+        c.position
+    from sends as s
+    inner join contacts as c on s.send_id = c.send_id
 ),
 
 final as (

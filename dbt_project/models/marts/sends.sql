@@ -11,6 +11,10 @@ attributed as (
     select * from {{ ref('int_attributed_sends') }}
 ),
 
+contacts as (
+    select * from {{ ref('int_contacts') }}
+),
+
 refresh as (
     select * from {{ ref('stg_refresh') }}
 ),
@@ -27,6 +31,7 @@ final as (
         s.variant,
         s.template,
         s.channel,
+        k.position,
         s.sender,
         s.origin,
         s.status,
@@ -60,6 +65,7 @@ final as (
     cross join refresh as w
     left join enrollments as e on s.send_id = e.credited_send_id
     left join attributed as a on s.send_id = a.send_id
+    left join contacts as k on s.send_id = k.send_id
 )
 
 select * from final
