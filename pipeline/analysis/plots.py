@@ -53,7 +53,7 @@ PLOTS = {
         select experiment_id || ': ' || state, effect, interval_low, interval_high, state = 'winner'
         from analysis.experiment_decisions
         where effect is not null and metric not similar to '(capped_)?revenue.*'
-        order by looked_on desc, n desc
+        order by state = 'winner' desc, n desc, experiment_id
         """,
         is_level=False,
     ),
