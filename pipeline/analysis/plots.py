@@ -70,6 +70,18 @@ PLOTS = {
         """,
         is_level=False,
     ),
+    "split_checks": Plot(
+        "What stands out in a split: units of an arm less those expected, per cent of these",
+        """
+        select
+            experiment_id || ', ' || trait || ' ' || value || ': ' || arm,
+            n_assigned / n_expected - 1, null, null, true
+        from analysis.split_checks
+        where is_uneven
+        order by p_value, 1
+        """,
+        is_level=False,
+    ),
     "delay_recommendations": Plot(
         "Effect of the recommended delay, points",
         """

@@ -80,7 +80,8 @@ def split_alarm(ratio: SampleRatio) -> str:
     ]
     return (
         f"Leads were not split as declared: {listed(groups)} (p = {ratio.p_value:.2g}). No winner "
-        "is named; find out by day, sender and segment where leads were lost or added"
+        "is named; analysis.split_checks tells by day, source, country and sender where it comes "
+        "from"
     )
 
 

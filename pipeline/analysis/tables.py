@@ -19,6 +19,7 @@ from pipeline.analysis.delays import delay_curves, recommend_delays
 from pipeline.analysis.dropoff import drop_off
 from pipeline.analysis.insights import find_insights
 from pipeline.analysis.send_times import score_hours, score_single_hours
+from pipeline.analysis.splits import check_splits
 from pipeline.analysis.step_effects import step_effects
 from pipeline.analysis.words import word_effects
 
@@ -35,6 +36,9 @@ select
     cast("sum" as double) as "sum", cast(sum_squares as double) as sum_squares,
     sum_so_far, n_engaged, sum_engaged, probability
 from marts.experiment_arms
+"""
+ARM_SHARES = """
+select distinct experiment_id, arm, share from marts.experiment_arms
 """
 DELAY_ARMS = """
 select experiment_id, arm, delay_seconds, role, n_assigned, n, count_replied, count_converted
@@ -137,6 +141,14 @@ def write_experiment_comparisons(
     return _write(con, "experiment_comparisons", _decide(con, now, looks)[1])
 
 
+def write_split_checks(con: duckdb.DuckDBPyConnection, now: datetime, looks: pl.DataFrame) -> int:
+    """Write analysis.split_checks; return its rows. Neither `now` nor `looks` matters."""
+    del now, looks
+    splits = con.sql("from marts.experiment_splits").pl()
+    checks = check_splits(splits, con.sql(EXPERIMENTS).pl(), con.sql(ARM_SHARES).pl())
+    return _write(con, "split_checks", checks)
+
+
 def write_delay_recommendations(
     con: duckdb.DuckDBPyConnection, now: datetime, looks: pl.DataFrame
 ) -> int:
@@ -232,6 +244,7 @@ def write_step_effects(con: duckdb.DuckDBPyConnection, now: datetime, looks: pl.
 ANALYSES: dict[str, Analysis] = {
     "experiment_decisions": write_experiment_decisions,
     "experiment_comparisons": write_experiment_comparisons,
+    "split_checks": write_split_checks,
     "delay_recommendations": write_delay_recommendations,
     "delay_curves": write_delay_curves,
     "conversion_curves": write_conversion_curves,

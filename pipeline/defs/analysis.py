@@ -41,6 +41,11 @@ TABLES = [
         ["experiments", "experiment_arms"],
     ),
     _table(
+        "split_checks",
+        "Where an uneven split comes from. Grain: one row per experiment, trait, value and arm.",
+        ["experiments", "experiment_arms", "experiment_splits"],
+    ),
+    _table(
         "delay_recommendations",
         "How long to wait, from randomised delays. Grain: one row per delay experiment.",
         ["experiments", "experiment_arms", "delay_arms", "delay_times"],

@@ -46,6 +46,9 @@ create table marts.delay_arms (
     experiment_id varchar, arm varchar, delay_seconds bigint, role varchar, n_assigned bigint,
     n bigint, count_replied bigint, count_converted bigint
 );
+create table marts.experiment_splits (
+    experiment_id varchar, trait varchar, value varchar, arm varchar, n_assigned bigint
+);
 create table marts.delay_times (
     experiment_id varchar, arm varchar, metric varchar, whole_days bigint, outcome varchar,
     count_units bigint
@@ -78,6 +81,8 @@ insert into marts.experiments values ('wait', 'replied', 'open', 10000, 0.05, tr
 insert into marts.experiment_arms values
     ('wait', 'replied', true, 'a', 'control', 0.5, date '2026-03-01', 5000, 5000, 400, 400, 400, 900, 90, 0.5),
     ('wait', 'replied', true, 'b', 'treatment', 0.5, date '2026-03-01', 5000, 5000, 600, 600, 600, 950, 150, 0.5);
+insert into marts.experiment_splits values
+    ('wait', 'source', 'META', 'a', 2500), ('wait', 'source', 'META', 'b', 2500);
 insert into marts.delay_times values ('wait', 'a', 'replied', 1, 'replied', 400);
 insert into marts.delay_arms values
     ('wait', 'a', 86400, 'control', 5000, 5000, 400, 30),
@@ -107,6 +112,7 @@ def test_marts_become_the_tables_with_their_rows(warehouse):
     assert write_all(warehouse) == {
         "experiment_decisions": 1,
         "experiment_comparisons": 1,
+        "split_checks": 2,
         "delay_recommendations": 2,
         "delay_curves": 1,
         "conversion_curves": 1,
