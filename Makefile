@@ -9,6 +9,8 @@ MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
 STAMP := .venv/installed
+# The longer proofs: two at a time, but for what measures speed.
+PROVE := $(BIN)/python -m pytest -m "slow or prove or law" --hypothesis-profile deep --durations 10
 # The day that a calibration says it is of.
 ON ?= $(shell date -u +%F)
 
@@ -75,7 +77,10 @@ test: $(STAMP)
 	$(call timed,$@,$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not prove" --durations 10 $(ARGS))
 
 prove: $(STAMP)
-	$(call timed,$@,$(BIN)/python -m pytest -m "slow or prove or law" --hypothesis-profile deep --durations 10 $(ARGS))
+	$(call timed,$@,failed=; \
+		$(PROVE) -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/benchmarks $(ARGS) || failed=1; \
+		$(PROVE) tests/benchmarks || failed=1; \
+		[ -z "$$failed" ])
 
 calibrate: $(STAMP)
 	$(call timed,$@,$(BIN)/python -m pytest tests/analysis -m slow --durations 10 --calibrated-on $(ON) --calibration-times 2 $(ARGS))

@@ -179,7 +179,8 @@ class Definitions:
             if metric.name in other.name.split("_") or other.name.startswith(f"{metric.name}_")
             if dimension in {one.short for one in other.dimensions}
         ]
-        return f"{' and '.join(able)} can. " if able else ""
+        first = ", ".join(able[:-1])
+        return f"{' and '.join(filter(None, (first, able[-1])))} can. " if able else ""
 
 
 def _hint(typed: str, known: Iterable[str]) -> str:

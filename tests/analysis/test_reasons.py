@@ -49,7 +49,7 @@ def test_a_broken_split_names_every_group_and_what_to_do():
     ratio = check_sample_ratio({"a": 1080, "b": 920}, {"a": 0.5, "b": 0.5})
     text = reasons.split_alarm(ratio)
     assert "a has 1,080 of 1,000 expected and b has 920 of 1,000 expected (p = 0.00035)" in text
-    assert "find out" in text
+    assert "analysis.split_checks tells" in text
 
 
 def test_leads_in_two_arms_are_counted_in_words():

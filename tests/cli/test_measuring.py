@@ -137,7 +137,7 @@ def test_what_moved_a_number_is_told(drip, published):
         (["sent", "--start", "2026-03-02", "--end", "2026-03-01"], "is before"),
         (["sent", "--as-of", "../warehouse"], "There is no snapshot"),
         ([","], "Name a metric"),
-        (["revenue", "--by", "sequence"], "enrollment_revenue and revenue_per_enrolled can."),
+        (["revenue", "--by", "sequence"], "sequence'. enrollment_revenue, "),
         (["sent", "--by", "step", "--order", "weekday"], "Order by one of: step, sent."),
     ],
 )
