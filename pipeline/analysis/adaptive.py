@@ -5,9 +5,9 @@ the weights themselves (`allocation`), which leads are in a batch (dbt models).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from typing import NamedTuple
 
 import polars as pl
 
@@ -33,13 +33,16 @@ _PRIOR_OUTCOMES, _PRIOR_LEADS = 0.5, 10.0
 LEAST_PROBABILITY = 0.05
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """One arm on one day of assignment: matured leads, their outcomes, how probable the arm was."""
 
     n: int
     sum: float
     probability: float
+
+
+# By arm, then by day as text.
+Batches = Mapping[str, Mapping[str, Batch]]
 
 
 @dataclass(frozen=True)
@@ -104,12 +107,11 @@ def _score(batch: Batch, total: int, outcomes: float, leads: float) -> tuple[flo
     return mean + (batch.sum - batch.n * mean) / weight, mean * (1 - mean) / weight
 
 
-def compare_bandit(experiment_id: str, design: Design, days: pl.DataFrame) -> list[Comparison]:
-    """Return the arms of a bandit against its control, by scores that its weights do not bias.
+def read_batches(experiment_id: str, days: pl.DataFrame) -> Batches:
+    """Return what each arm of a bandit did with the leads of each day, on the metric that decides.
 
     Args:
         experiment_id: the bandit.
-        design: its rule; money has no such scores yet.
         days: marts.experiment_arms.
     """
     rows = days.filter(
@@ -117,22 +119,32 @@ def compare_bandit(experiment_id: str, design: Design, days: pl.DataFrame) -> li
         & pl.col("is_primary")
         & (pl.col("role") != "held_out")
     ).sort("assigned_on", "arm")
-    if rows.is_empty() or is_money(design.metric):
-        return []
-    totals = dict(rows.group_by("assigned_on").agg(pl.col("n").sum()).iter_rows())
-    batches: dict[str, dict[date, Batch]] = {}
+    found: dict[str, dict[str, Batch]] = {}
     for row in rows.iter_rows(named=True):
-        of_arm = batches.setdefault(row["arm"], {})
-        of_arm[row["assigned_on"]] = Batch(row["n"], float(row["sum"]), row["probability"] or 0.0)
-    on = sorted(totals)
+        batch = Batch(row["n"], float(row["sum"]), row["probability"] or 0.0)
+        found.setdefault(row["arm"], {})[row["assigned_on"].isoformat()] = batch
+    return found
+
+
+def compare_bandit(design: Design, batches: Batches) -> list[Comparison]:
+    """Return the arms of a bandit against its control, by scores that its weights do not bias.
+
+    Args:
+        design: its rule; money has no such scores yet.
+        batches: what `read_batches` gives.
+    """
+    if not batches or is_money(design.metric):
+        return []
+    on = sorted({day for of_arm in batches.values() for day in of_arm})
     by_arm = {
         arm: [of_day.get(day, Batch(0, 0.0, 0.0)) for day in on] for arm, of_day in batches.items()
     }
+    totals = [sum(batch.n for batch in of_day) for of_day in zip(*by_arm.values(), strict=True)]
     alpha = min(design.alpha, 2 * design.alpha / len(by_arm))
     control = design.control if design.control in by_arm else min(by_arm)
     found = []
     for arm in sorted(by_arm.keys() - {control}):
-        effect = compare_batches(by_arm[arm], by_arm[control], [totals[day] for day in on], alpha)
+        effect = compare_batches(by_arm[arm], by_arm[control], totals, alpha)
         if effect:
             counts = [sum(batch.n for batch in by_arm[name]) for name in (arm, control)]
             found.append(_bandit_pair(design.metric, (arm, control), counts, effect, alpha))

@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from pipeline.analysis.adaptive import Batch, compare_bandit
 from pipeline.analysis.arm_stats import ArmStats
 from pipeline.analysis.comparisons import Arm, Comparison, Design
 from pipeline.analysis.experiments import Decision, decide_experiment
@@ -182,3 +183,13 @@ def recompute(evidence: Mapping[str, Any], before: Mapping[str, Any] | None = No
         lost=lost["observed"] if lost else None,
         caveat=caveat,
     )
+
+
+def recompute_bandit(evidence: Mapping[str, Any]) -> list[Comparison]:
+    """Compare the arms of a bandit again, from nothing but what a look has stored."""
+    design = Design(**{**evidence["design"], "prior": Prior(**evidence["design"]["prior"])})
+    batches = {
+        arm: {day: Batch(*batch) for day, batch in of_day.items()}
+        for arm, of_day in evidence["batches"].items()
+    }
+    return compare_bandit(design, batches)

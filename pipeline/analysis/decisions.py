@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import polars as pl
 
-from pipeline.analysis.adaptive import compare_bandit
+from pipeline.analysis.adaptive import compare_bandit, read_batches
 from pipeline.analysis.arm_columns import (
     compared_arms,
     order_days,
@@ -242,7 +242,8 @@ def _hold_back(asked: _Asked, days: pl.DataFrame, today: date) -> dict[str, Any]
     """
     design, experiment_id = asked.design, asked.experiment_id
     is_bandit = asked.row["allocation"] == "thompson"
-    pairs = compare_bandit(experiment_id, design, days) if is_bandit else []
+    batches = read_batches(experiment_id, days) if is_bandit else {}
+    pairs = compare_bandit(design, batches)
     exposures = {}
     for name in asked.watched:
         of_arm = read_days(days, experiment_id, name)
@@ -259,6 +260,7 @@ def _hold_back(asked: _Asked, days: pl.DataFrame, today: date) -> dict[str, Any]
     )
     return {
         **decision.evidence,
+        "batches": batches,
         "has_full_week": False,
         "secondary": [],
         "comparisons": [comparison_row(experiment_id, pair) for pair in pairs],

@@ -6,7 +6,11 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 
-from pipeline.analysis.decision_rows import COMPARISONS_SCHEMA, DECISIONS_SCHEMA
+from pipeline.analysis.decision_rows import (
+    COMPARISONS_SCHEMA,
+    DECISIONS_SCHEMA,
+    recompute_bandit,
+)
 from pipeline.analysis.decisions import decide_experiments, look_day
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -377,6 +381,19 @@ def test_arms_of_a_bandit_are_compared_by_their_days_and_name_no_winner():
     money = [{**row, "metric": "revenue(sale)"} for row in bandit_days()]
     design = experiment(allocation="thompson", metric="revenue(sale)")
     assert decide([design], money)[1].is_empty()
+
+
+def test_arms_of_a_bandit_are_compared_again_from_what_a_look_has_stored():
+    arms = [row | {"n": row["n"] + 7 * row["assigned_on"].day} for row in bandit_days()]
+    decisions, comparisons = decide([experiment(allocation="thompson")], arms)
+    (stored,) = decisions["evidence"]
+    (again,) = recompute_bandit(json.loads(stored))
+    pair = comparisons.row(0, named=True)
+    for name in ("arm", "baseline", "n_arm", "effect", "interval_low", "interval_high", "p_value"):
+        assert getattr(again, name) == pair[name]
+    fewer = json.loads(stored)
+    fewer["batches"]["b"].popitem()
+    assert recompute_bandit(fewer)[0].effect != again.effect
 
 
 def test_what_was_known_before_the_draw_takes_noise_out_of_the_effect():
