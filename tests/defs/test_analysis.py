@@ -1,7 +1,8 @@
 import base64
+from pathlib import Path
 
 from pipeline.analysis.tables import ANALYSES
-from pipeline.defs.analysis import TABLES, image
+from pipeline.defs.analysis import TABLES, draw_plots, image
 
 
 def test_every_analysis_table_is_an_asset() -> None:
@@ -20,3 +21,7 @@ def test_a_plot_is_metadata_that_needs_no_other_file() -> None:
     data = picture.removeprefix("![Who leaves](data:image/svg+xml;base64,").removesuffix(")")
     assert title == "Who leaves"
     assert base64.b64decode(data).decode() == "<svg>–</svg>"
+
+
+def test_a_picture_that_cannot_be_drawn_holds_no_numbers_back(tmp_path: Path) -> None:
+    assert draw_plots(tmp_path / "absent.duckdb") == {}
